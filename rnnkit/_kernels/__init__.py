@@ -1,0 +1,109 @@
+"""Whole-layer passes over time; one module per backend, all with the same five functions.
+
+Notation: T steps, B batch rows, I inputs, H hidden units, G gates.  Arrays are time-major and
+C-contiguous.  Index t of a state array ``[T+1, B, H]`` is the state BEFORE step t, so slot 0
+is the initial state; with ``reverse`` the steps run from T-1 to 0 and the initial state sits in
+slot T, so the state after step t is slot t+1 forward and slot t in reverse.
+
+A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, whose functions are
+
+``prepare(params) -> Weights``
+    IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed,
+    transposed) and is made again whenever the parameters change.
+``allocate(weights, T, B, training) -> Tape``
+    Buffers that ``forward`` fills and only the same backend's ``backward`` and ``accumulate``
+    read; without ``training`` the gates are not kept.  The one function that allocates.
+``forward(weights, x, states, tape, span)``
+    IN ``x [T,B,I]``; INOUT ``states``, a tuple of ``[T+1,B,H]`` whose initial slot is filled.
+``backward(weights, x, states, tape, dy, dstates, dx, span)``
+    IN ``dy [T,B,H]``: gradient of the state h after each step; INOUT ``dstates``, a tuple of
+    ``[B,H]``: gradient of the states after the span going in, before it coming out; OUT ``dx
+    [T,B,I]`` (or None when nobody asks).  Leaves the gate gradients in the tape.
+``accumulate(weights, x, states, tape, grads, span)``
+    INOUT ``grads``: arrays by parameter name, added to.  Run once over the whole range after
+    ``backward`` has covered it, in one piece or several.
+
+``Span`` says which steps [start, stop) of those buffers and how.  Slots past a row's length
+repeat its state; dy is not read there, dx is zero there.  ``mask [B,H]`` multiplies the h that enters the
+recurrent product h·R (and nothing else): dropout on the recurrent path.
+Kernels never check or print: ``nn/recurrent.py`` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.errors import RnnkitError, UsageError
+
+
+class Span(NamedTuple):
+    """The steps [start, stop) of a pass, and how they are walked."""
+
+    start: int
+    stop: int
+    reverse: bool = False
+    lengths: np.ndarray | None = None  # intp [B]: steps of each row, None when all are T
+    mask: np.ndarray | None = None  # [B,H] in the layer's dtype, multiplies h before h·R
+    threads: int = 1
+
+
+class Kernels(NamedTuple):
+    """The five functions of one cell variant in one backend (see the module's docstring)."""
+
+    prepare: Callable[[Mapping[str, np.ndarray]], Any]
+    allocate: Callable[[Any, int, int, bool], Any]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    accumulate: Callable[..., None]
+
+
+BACKENDS: dict[str, str] = {
+    "cython": "rnnkit._kernels.cython_kernels",
+    "numba": "rnnkit._kernels.numba_kernels",
+    "numpy": "rnnkit._kernels.reference",
+}
+"""Backend name → module, in the order in which ``auto`` tries them."""
+
+
+def choose(backend: str = "auto") -> str:
+    """The backend that ``backend`` means here: ``auto`` reads RNNKIT_BACKEND, then takes the first that imports."""
+    if backend == "auto":
+        backend = os.environ.get("RNNKIT_BACKEND", "auto") or "auto"
+    if backend != "auto":
+        if backend not in BACKENDS:
+            raise UsageError(f"backend is one of auto, {', '.join(BACKENDS)}, not {backend!r}")
+        _module(backend)
+        return backend
+    for name in BACKENDS:
+        try:
+            _module(name)
+        except RnnkitError:
+            continue
+        return name
+    raise RnnkitError("no backend could be imported; reinstall rnnkit")
+
+
+def load(backend: str, variant: str) -> Kernels:
+    """The kernels of a cell variant; a backend named outright never falls back to another."""
+    kernels: dict[str, Kernels] = _module(choose(backend)).KERNELS
+    if variant not in kernels:
+        raise UsageError(f"the {backend} backend has no {variant} cell; it has {', '.join(kernels)}")
+    return kernels[variant]
+
+
+def describe(backend: str) -> str:
+    """One line on what this backend runs: instruction set, versions."""
+    return str(_module(choose(backend)).describe())
+
+
+def _module(backend: str) -> Any:
+    try:
+        return importlib.import_module(BACKENDS[backend])
+    except ImportError as error:
+        hint = "install a C compiler and reinstall rnnkit" if backend == "cython" else f"pip install {backend}"
+        raise RnnkitError(f"the {backend} backend cannot be loaded here ({error}); {hint}, or choose another --backend") from error
