@@ -1,0 +1,140 @@
+"""One safe file: safetensors for the arrays, checked JSON beside them in its header.
+
+Nothing in a file is ever executed: arrays are numbers, metadata is decoded into the structs
+below, and the layers it names come from the fixed table ``nn.LAYERS``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from rnnkit.errors import ModelFileError, RnnkitError
+
+FORMAT_VERSION = 1
+KEY = "rnnkit"
+
+
+class ModelMeta(msgspec.Struct, forbid_unknown_fields=True):
+    """What a model file says of itself; with the arrays, all that is needed to predict.
+
+    ``network`` is the tree of layers, ``facts`` what the task learned of the data (vocabulary,
+    scaling, frequency ...), ``options`` the settings it was trained with, ``report`` its figures
+    on the part that nothing chose by.
+    """
+
+    task: str
+    network: dict[str, Any]
+    facts: dict[str, Any]
+    options: dict[str, Any]
+    report: dict[str, Any]
+    format: str = "rnnkit.model"
+    version: int = FORMAT_VERSION
+
+
+class CheckpointMeta(msgspec.Struct, forbid_unknown_fields=True):
+    """Where an interrupted training stands; the arrays hold weights, optimiser and carried state."""
+
+    fingerprint: str
+    options: dict[str, Any]
+    progress: dict[str, Any]
+    format: str = "rnnkit.checkpoint"
+    version: int = FORMAT_VERSION
+
+
+Meta = TypeVar("Meta", ModelMeta, CheckpointMeta)
+
+
+class _Head(msgspec.Struct):
+    format: str
+    version: int
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write aside, flush to disk, rename: the file at ``path`` is the old one or the new one, never a part."""
+    try:
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o666 & ~_umask())
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path, error: OSError) -> RnnkitError:
+    """One sentence for a file that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RnnkitError(f"{path} could not be written because the disk is full; free some space and repeat (with --resume if training)")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RnnkitError(f"{path} could not be written because its folder is read-only; choose another with -o")
+    return RnnkitError(f"{path} could not be written: {error.strerror}; choose another folder with -o")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save(path: Path, arrays: dict[str, np.ndarray], meta: ModelMeta | CheckpointMeta) -> None:
+    """Write arrays and metadata to ``path``; the same content gives the same bytes."""
+    from safetensors.numpy import save as encode
+
+    header = {KEY: msgspec.json.encode(meta, order="sorted").decode()}
+    write_atomic(path, encode({name: np.ascontiguousarray(a) for name, a in arrays.items()}, header))
+
+
+def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
+    """Read a file written by ``save``; raises ``ModelFileError`` for anything else.
+
+    Memory is bounded by the size of the file: offsets and shapes are checked against it first.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"a model file was expected at {path}, but it cannot be read: {error.strerror}") from error
+    try:
+        size = int.from_bytes(content[:8], "little")
+        header = msgspec.json.decode(content[8 : 8 + size]) if 0 < size <= len(content) - 8 else {}
+        text = header["__metadata__"][KEY]
+        arrays = decode(content)
+    except (SafetensorError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is not a whole rnnkit file ({len(content)} bytes); use the run's previous checkpoint or train again") from error
+    wanted = "rnnkit.model" if kind is ModelMeta else "rnnkit.checkpoint"
+    try:
+        head = msgspec.json.decode(text, type=_Head)
+        if head.format != wanted:
+            raise ModelFileError(f"a file of the form {wanted} was expected, but {path} is of the form {head.format}")
+        if head.version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path} is of format {head.version} and this rnnkit reads up to {FORMAT_VERSION}; pip install -U rnnkit"
+            )
+        return arrays, msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ModelFileError(f"the metadata in {path} cannot be read: {error}; train again or use another file") from error

@@ -1,0 +1,175 @@
+"""Dense and embedding layers: the products outside the time loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnkit.cells import Param
+from rnnkit.errors import UsageError
+from rnnkit.nn.layer import Layer, State
+from rnnkit.nn.tape import Tape
+
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softmax")
+
+
+def activate(name: str, a: np.ndarray) -> np.ndarray:
+    """Apply an activation in place over the last axis."""
+    if name == "relu":
+        np.maximum(a, 0, out=a)
+    elif name == "tanh":
+        np.tanh(a, out=a)
+    elif name == "sigmoid":  # σ(a) = ½ + ½ tanh(a/2)
+        np.tanh(np.multiply(a, 0.5, out=a), out=a)
+        a *= 0.5
+        a += 0.5
+    elif name == "softmax":
+        a -= a.max(axis=-1, keepdims=True)
+        np.exp(a, out=a)
+        a /= a.sum(axis=-1, keepdims=True)
+    return a
+
+
+def activate_back(name: str, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Gradient before the activation, from its value ``y`` and the gradient ``dy`` after it."""
+    if name == "relu":
+        return dy * (y > 0)
+    if name == "tanh":
+        return dy * (1 - y * y)
+    if name == "sigmoid":
+        return dy * y * (1 - y)
+    if name == "softmax":
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return dy
+
+
+@dataclass(eq=False)
+class Dense(Layer):
+    """``y = activation(x W + b)`` over the last axis, ``x [..., inputs] -> y [..., outputs]``."""
+
+    kind: ClassVar[str] = "dense"
+
+    inputs: int
+    outputs: int
+    activation: str = "linear"
+    init_name: str = "xavier_uniform"
+    bias_init: str = "zeros"
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1 or self.outputs < 1:
+            raise UsageError(f"inputs and outputs are at least 1, not {self.inputs} and {self.outputs}")
+        if self.activation not in ACTIVATIONS:
+            raise UsageError(f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
+
+    def params(self) -> tuple[Param, ...]:
+        fan = (self.inputs, self.outputs)
+        return (
+            Param("W", fan, self.init_name, True, 1, fan),
+            Param("b", (self.outputs,), self.bias_init, False, 1, fan),
+        )
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        self.bound()
+        tape = tape or Tape(training=False)
+        if x.shape[-1] != self.inputs:
+            raise UsageError(f"an input of width {self.inputs} was expected, found {x.shape[-1]}")
+        flat = np.ascontiguousarray(x).reshape(-1, self.inputs)
+        y = tape.buffer(self.path, "y", (len(flat), self.outputs), flat.dtype)
+        np.matmul(flat, self.p["W"], out=y)
+        y += self.p["b"]
+        activate(self.activation, y)
+        tape.push(flat, y, x.shape)
+        return y.reshape(*x.shape[:-1], self.outputs), None
+
+    def backward(
+        self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
+    ) -> tuple[np.ndarray | None, State]:
+        x, y, shape = tape.pop()
+        da = activate_back(self.activation, y, np.ascontiguousarray(dy).reshape(y.shape))
+        self.g["W"] += x.T @ da
+        self.g["b"] += da.sum(axis=0)
+        return ((da @ self.p["W"].T).reshape(shape) if want_dx else None), None
+
+
+@dataclass(eq=False)
+class Embedding(Layer):
+    """Rows of a table by id, ``ids [...] -> y [..., outputs]``, drawn from N(0, 0.1²) at first."""
+
+    kind: ClassVar[str] = "embedding"
+
+    size: int
+    outputs: int
+    init_name: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.outputs < 1:
+            raise UsageError(f"size and outputs are at least 1, not {self.size} and {self.outputs}")
+
+    def params(self) -> tuple[Param, ...]:
+        fan = (self.size, self.outputs)
+        return (Param("E", fan, self.init_name, True, 1, fan),)
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        self.bound()
+        tape = tape or Tape(training=False)
+        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
+        try:
+            np.take(self.p["E"], x, axis=0, out=y, mode="raise")
+        except IndexError as error:
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {int(np.max(x))}") from error
+        tape.push(x)
+        return y, None
+
+    def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        (ids,) = tape.pop()
+        flat = ids.reshape(-1)
+        if flat.size:  # sums over equal ids, in the order in which they stand
+            order = np.argsort(flat, kind="stable")
+            seen, starts = np.unique(flat[order], return_index=True)
+            self.g["E"][seen] += np.add.reduceat(dy.reshape(len(flat), -1)[order], starts, axis=0)
+        return None, None
+
+
+@dataclass(eq=False)
+class Dropout(Layer):
+    """Zeroes a share ``rate`` of ``x [T,B,F]`` or ``[B,F]`` in training, scaling the rest by 1/(1 - rate).
+
+    With ``per="sequence"`` one mask serves every step of a row (Gal & Ghahramani 2016); with
+    ``"element"`` each element has its own (Srivastava et al. 2014).
+    """
+
+    kind: ClassVar[str] = "dropout"
+
+    rate: float
+    per: str = "sequence"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise UsageError(f"dropout is at least 0 and below 1, not {self.rate}")
+        if self.per not in ("sequence", "element"):
+            raise UsageError(f"per is sequence or element, not {self.per!r}")
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        if tape is None or not tape.training or not self.rate:
+            if tape is not None:
+                tape.push(None)
+            return x, None
+        rows, width = x.shape[-2:]
+        if self.per == "sequence" or x.ndim == 2:
+            mask = tape.mask(self.path, rows, width, self.rate, x.dtype)
+        else:
+            steps = x.shape[0]
+            mask = tape.mask(self.path, rows, steps * width, self.rate, x.dtype)
+            mask = mask.reshape(rows, steps, width).transpose(1, 0, 2)
+        tape.push(mask)
+        return np.multiply(x, mask, out=tape.buffer(self.path, "y", x.shape, x.dtype)), None
+
+    def backward(
+        self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
+    ) -> tuple[np.ndarray | None, State]:
+        (mask,) = tape.pop()
+        if not want_dx:
+            return None, None
+        return (dy if mask is None else dy * mask), None

@@ -1,0 +1,200 @@
+"""Layers that compose layers; inputs with several parts travel as dictionaries of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnkit.errors import UsageError
+from rnnkit.nn.layer import Layer, State
+from rnnkit.nn.tape import Tape
+
+
+@dataclass(eq=False)
+class Chain(Layer):
+    """One layer after another; its state holds each one's."""
+
+    kind: ClassVar[str] = "chain"
+
+    layers: tuple[Layer, ...]
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
+        tape = tape or Tape(training=False)
+        states = state or (None,) * len(self.layers)
+        final = []
+        for layer, first in zip(self.layers, states, strict=True):
+            x, last = layer.forward(x, first, tape)
+            final.append(last)
+        return x, tuple(final)
+
+    def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        below = [want_dx] * len(self.layers)  # does anything below layer i ask for a gradient?
+        for i, layer in enumerate(self.layers[:-1]):
+            below[i + 1] = below[i] or layer.has_params()
+        dstates = list(dstate or (None,) * len(self.layers))
+        for i in reversed(range(len(self.layers))):
+            dy, dstates[i] = self.layers[i].backward(dy, tape, dstates[i], below[i])
+        return dy, tuple(dstates)
+
+
+@dataclass(eq=False)
+class Sum(Layer):
+    """The sum of several layers of the same input."""
+
+    kind: ClassVar[str] = "sum"
+
+    layers: tuple[Layer, ...]
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
+        tape = tape or Tape(training=False)
+        states = state or (None,) * len(self.layers)
+        parts = [layer.forward(x, first, tape) for layer, first in zip(self.layers, states, strict=True)]
+        total = parts[0][0].copy()
+        for y, _ in parts[1:]:
+            total += y
+        return total, tuple(last for _, last in parts)
+
+    def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        dstates = list(dstate or (None,) * len(self.layers))
+        dx: Any = None
+        for i in reversed(range(len(self.layers))):
+            part, dstates[i] = self.layers[i].backward(dy, tape, dstates[i], want_dx)
+            dx = part if dx is None else _add(dx, part)
+        return dx, tuple(dstates)
+
+
+def _add(a: Any, b: Any) -> Any:
+    """Sum of two gradients; of dictionaries, part by part (an absent part counts as zero)."""
+    if a is None or b is None:
+        return b if a is None else a
+    if isinstance(a, dict):
+        return {key: _add(a.get(key), b.get(key)) for key in sorted({*a, *b})}
+    return a + b
+
+
+@dataclass(eq=False)
+class At(Layer):
+    """Applies a layer to one part of a dictionary and leaves the other parts as they are."""
+
+    kind: ClassVar[str] = "at"
+
+    part: str
+    layer: Layer
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
+        y, last = self.layer.forward(x[self.part], state, tape)
+        return {**x, self.part: y}, last
+
+    def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        dx, dfirst = self.layer.backward(dy[self.part], tape, dstate, want_dx)
+        return {**dy, self.part: dx}, dfirst
+
+
+@dataclass(eq=False)
+class Take(Layer):
+    """One part of a dictionary."""
+
+    kind: ClassVar[str] = "take"
+
+    part: str
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
+        return x[self.part], None
+
+    def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        return {self.part: dy}, None
+
+
+@dataclass(eq=False)
+class Last(Layer):
+    """Each row's last step, ``x [T,B,F] -> y [B,F]``; zeros for a row of length 0."""
+
+    kind: ClassVar[str] = "last"
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        T, B, _ = x.shape
+        lengths = tape.lengths if tape is not None and tape.lengths is not None else np.full(B, T)
+        rows, steps = np.arange(B), np.maximum(lengths, 1) - 1
+        alive = (lengths > 0)[:, None]
+        y = np.where(alive, x[steps, rows] if T else np.zeros((B, x.shape[2]), x.dtype), 0)
+        if tape is not None:
+            tape.push(x.shape, rows, steps, alive)
+        return y, None
+
+    def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        shape, rows, steps, alive = tape.pop()
+        dx = np.zeros(shape, dy.dtype)
+        if shape[0]:
+            dx[steps, rows] = np.where(alive, dy, 0)
+        return dx, None
+
+
+@dataclass(eq=False)
+class Reshape(Layer):
+    """Gives the last axis the shape ``to``, ``x [..., F] -> y [..., *to]``."""
+
+    kind: ClassVar[str] = "reshape"
+
+    to: tuple[int, ...]
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        if int(np.prod(self.to)) != x.shape[-1]:
+            raise UsageError(f"a width of {int(np.prod(self.to))} was expected, found {x.shape[-1]}")
+        return x.reshape(*x.shape[:-1], *self.to), None
+
+    def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        return dy.reshape(*dy.shape[: -len(self.to)], int(np.prod(self.to))), None
+
+
+@dataclass(eq=False)
+class Mixture(Layer):
+    """Simple forecasts mixed by a gate that reads a code.
+
+    ``{code: [B,D], values: [B,K,N]} -> y [B,N,outputs]``, the same for every output. The gate
+    is a softmax over the K values, made anew for each of ``segments`` equal pieces of the N points, and
+    starts at equal weights: ``y_n = Σ_k softmax_k(code W + b)_{k, segment(n)} values_{k,n}``.
+    """
+
+    kind: ClassVar[str] = "mixture"
+
+    code: str
+    values: str
+    inputs: int
+    count: int
+    segments: int
+    outputs: int = 1
+
+    def params(self) -> tuple[Any, ...]:
+        from rnnkit.cells import Param
+
+        fan = (self.inputs, self.count * self.segments)
+        return (Param("W", fan, "zeros", True, 1, fan), Param("b", fan[1:], "zeros", False, 1, fan))
+
+    def _segment(self, points: int) -> np.ndarray:
+        """The piece that each of the points belongs to."""
+        return np.arange(points) * self.segments // points
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        self.bound()
+        code, values = x[self.code], x[self.values]
+        a = (code @ self.p["W"] + self.p["b"]).reshape(-1, self.count, self.segments)
+        a = np.exp(a - a.max(axis=1, keepdims=True))
+        gate = a / a.sum(axis=1, keepdims=True)
+        y = (gate[:, :, self._segment(values.shape[2])] * values).sum(axis=1)
+        if tape is not None:
+            tape.push(code, values, gate)
+        return np.repeat(y[:, :, None], self.outputs, axis=2), None
+
+    def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
+        code, values, gate = tape.pop()
+        N = values.shape[2]
+        dgate_points = dy.sum(axis=2)[:, None, :] * values
+        starts = np.searchsorted(self._segment(N), np.arange(self.segments))
+        dgate = np.add.reduceat(dgate_points, starts, axis=2)
+        da = (gate * (dgate - (gate * dgate).sum(axis=1, keepdims=True))).reshape(len(code), -1)
+        self.g["W"] += code.T @ da
+        self.g["b"] += da.sum(axis=0)
+        dvalues = gate[:, :, self._segment(N)] * dy.sum(axis=2)[:, None, :] if want_dx else None
+        return {self.code: da @ self.p["W"].T, self.values: dvalues}, None
