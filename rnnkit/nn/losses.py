@@ -1,0 +1,272 @@
+"""Losses: a mean over the counted elements, summed in float64, and its gradient.
+
+``loss(prediction, target, weight) -> (value, gradient)``.  The mean is Σ w·l / Σ w.  Where the
+weight is 0 the element does not exist: whatever stands there, NaN included, its gradient is 0.
+When nothing counts the value is 0.0.  A counted element that is not finite makes the value so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnkit.errors import UsageError
+from rnnkit.nn import registry
+
+
+@dataclass(frozen=True)
+class Loss(registry.Choice):
+    """An elementwise loss; ``target`` and ``weight`` (anything that broadcasts to it) are shaped as ``prediction``."""
+
+    def __call__(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """Mean loss and its gradient, shaped and typed as ``prediction`` and written to ``out`` (which may be
+        ``prediction``) when given.  ``UsageError`` when shapes do not fit or a weight is negative or not finite."""
+        p, t, w = self._door(prediction, target, weight)
+        gradient = np.empty_like(prediction) if out is None else out
+        count = float(p.size) if w is None else float(np.sum(w))
+        if not count:
+            gradient[...] = 0
+            return 0.0, gradient
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss itself says what is not finite
+            values, slopes = self._elements(p, t)
+            if w is not None:
+                values = np.where(w != 0, values * w, 0.0)
+                slopes = np.where(w != 0, slopes * w, 0.0)
+            value = float(np.sum(values)) / count
+            np.divide(slopes, count, out=gradient)
+        return value, gradient
+
+    def _door(
+        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Prediction, target and weight in float64, broadcast to one shape."""
+        if target.shape != prediction.shape:
+            raise UsageError(
+                f"{self.name} needs targets shaped as the predictions, {prediction.shape}, not {target.shape}"
+            )
+        return prediction.astype(np.float64), target.astype(np.float64), _weights(weight, target.shape)
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each element's loss and its derivative with respect to p."""
+        raise NotImplementedError
+
+
+def _weights(weight: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Weights in float64, broadcast to the targets' shape."""
+    if weight is None:
+        return None
+    try:
+        w = np.broadcast_to(np.asarray(weight, dtype=np.float64), shape)
+    except ValueError as error:
+        raise UsageError(f"weights must broadcast to the targets, {shape}, and {np.shape(weight)} does not") from error
+    if not np.all((w >= 0) & (w < np.inf)):
+        raise UsageError("weights are finite and not negative, and these are not; use 0 for what must not count")
+    return w
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """(p − t)²."""
+
+    name: ClassVar[str] = "mse"
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d = p - t
+        return d * d, 2 * d
+
+
+@dataclass(frozen=True)
+class MAE(Loss):
+    """|p − t|; its derivative at 0 is taken as 0."""
+
+    name: ClassVar[str] = "mae"
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d = p - t
+        return np.abs(d), np.sign(d)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """½d² within ``delta`` of the target, δ(|d| − ½δ) beyond (Huber 1964)."""
+
+    name: ClassVar[str] = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._within("delta", "(0, inf)")
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d = p - t
+        inside = np.clip(d, -self.delta, self.delta)  # d within, ±δ beyond: l = inside·(d − ½ inside)
+        return inside * (d - 0.5 * inside), inside
+
+
+@dataclass(frozen=True)
+class Pinball(Loss):
+    """max(q(t − p), (q − 1)(t − p)) for each quantile q (Koenker & Bassett 1978).
+
+    ``prediction [..., Q]`` holds one value for each quantile, ``target [...]`` none: the mean runs over
+    the quantiles too.  The derivative at p = t is taken as 0.
+    """
+
+    name: ClassVar[str] = "pinball"
+    quantiles: tuple[float, ...] = (0.025, 0.1, 0.5, 0.9, 0.975)
+
+    def __post_init__(self) -> None:
+        try:
+            quantiles = tuple(self.quantiles)
+        except TypeError:
+            quantiles = ()
+        if not quantiles or not all(isinstance(q, Real) and 0 < q < 1 for q in quantiles):
+            raise UsageError(f"quantiles of pinball are numbers between 0 and 1, not {self.quantiles!r}")
+        object.__setattr__(self, "quantiles", quantiles)
+
+    def _door(
+        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        expected = (*target.shape, len(self.quantiles))
+        if prediction.shape != expected:
+            raise UsageError(f"pinball needs predictions of targets × quantiles, {expected}, not {prediction.shape}")
+        w = _weights(weight, target.shape)
+        t = target.astype(np.float64)[..., None]
+        return prediction.astype(np.float64), t, None if w is None else np.broadcast_to(w[..., None], expected)
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        q = np.array(self.quantiles)
+        d = t - p
+        slopes = np.where(d > 0, -q, np.where(d < 0, 1 - q, 0 * d))  # 0·d: NaN stays NaN
+        return np.maximum(q * d, (q - 1) * d), slopes
+
+
+@dataclass(frozen=True)
+class SigmoidCrossEntropy(Loss):
+    """max(z, 0) − z·t + ln(1 + e^−|z|), of logits z and targets t in [0, 1]."""
+
+    name: ClassVar[str] = "sigmoid_cross_entropy"
+
+    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = np.maximum(p, 0) - p * t + np.log1p(np.exp(-np.abs(p)))
+        return values, 0.5 + 0.5 * np.tanh(0.5 * p) - t
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """ln Σ eᶻ − Σ q·z, of logits z ``[..., K]`` and class ids ``[...]``, in nats.
+
+    q is 1 − ε at the id plus ε/K everywhere, with ε = ``label_smoothing`` (Szegedy et al. 2016).
+    The gradient, softmax(z) − q, is made in the memory it is returned in, some rows at a time so
+    that its five passes stay in cache.
+    """
+
+    name: ClassVar[str] = "softmax_cross_entropy"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._within("label_smoothing", "[0, 1)")
+
+    def __call__(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray]:
+        w = _weights(weight, target.shape)
+        ids = self._ids(prediction, target, w)
+        gradient = np.empty(prediction.shape, prediction.dtype) if out is None else out
+        K = prediction.shape[-1]
+        if not gradient.flags.c_contiguous:
+            raise UsageError(f"out of {self.name} must be C-contiguous, and this one is not")
+        z, g = prediction.reshape(-1, K), gradient.reshape(-1, K)
+        smooth = self.label_smoothing
+        counted = np.ones(len(ids)) if w is None else np.ravel(w)
+        count = float(np.sum(counted))
+        if not count:
+            gradient[...] = 0
+            return 0.0, gradient
+        losses = np.empty(len(ids))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for part in _chunks(len(ids), K):
+                e, here = g[part], ids[part]
+                rows = np.arange(len(here))
+                share = counted[part] / count
+                np.subtract(z[part], z[part].max(axis=1, keepdims=True), out=e)
+                expected = (1 - smooth) * e[rows, here].astype(np.float64)
+                if smooth:
+                    expected += smooth * e.mean(axis=1, dtype=np.float64)
+                np.exp(e, out=e)
+                total = np.add.reduce(e, axis=1)
+                losses[part] = np.log(total, dtype=np.float64) - expected
+                e *= (share / total).astype(e.dtype)[:, None]
+                if smooth:
+                    e -= (share * (smooth / K)).astype(e.dtype)[:, None]
+                e[rows, here] -= (share * (1 - smooth)).astype(e.dtype)
+            if w is not None:
+                g[counted == 0] = 0
+                losses = np.where(counted != 0, losses * counted, 0.0)
+            return float(np.sum(losses)) / count, gradient
+
+    def nats(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """−ln softmax(z) at each id, float64 ``[...]``, without smoothing: what an evaluation sums."""
+        ids = self._ids(prediction, target, None)
+        z = prediction.reshape(-1, prediction.shape[-1])
+        result = np.empty(len(ids))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for part in _chunks(len(ids), z.shape[1]):
+                e = z[part] - z[part].max(axis=1, keepdims=True)
+                picked = e[np.arange(len(e)), ids[part]].astype(np.float64)
+                np.exp(e, out=e)
+                result[part] = np.log(np.add.reduce(e, axis=1), dtype=np.float64) - picked
+        return result.reshape(target.shape)
+
+    def _ids(self, prediction: np.ndarray, target: np.ndarray, w: np.ndarray | None) -> np.ndarray:
+        """Flat class ids, 0 where nothing counts; every other one must be a class."""
+        if prediction.ndim != target.ndim + 1 or prediction.shape[:-1] != target.shape:
+            raise UsageError(
+                f"{self.name} needs logits of targets × classes, and {prediction.shape} does not fit {target.shape}"
+            )
+        if target.dtype.kind not in "iu":
+            raise UsageError(f"{self.name} needs integer class ids as targets, not {target.dtype}")
+        ids = np.ravel(target) if w is None else np.where(np.ravel(w) != 0, np.ravel(target), 0)
+        K = prediction.shape[-1]
+        if ids.size and (ids.min() < 0 or ids.max() >= K):
+            wrong = ids[(ids < 0) | (ids >= K)][0]
+            raise UsageError(
+                f"{self.name} over {K} classes needs ids from 0 to {K - 1}, not {wrong}; "
+                "give what must not count the weight 0"
+            )
+        return ids
+
+
+CHUNK = 131072
+"""Logits treated at a time: 512 KiB in float32, within a level-2 cache."""
+
+
+def _chunks(rows: int, K: int) -> Iterator[slice]:
+    """Slices of rows of about CHUNK logits."""
+    step = max(1, math.ceil(CHUNK / max(K, 1)))
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (MSE, MAE, Huber, Pinball, SoftmaxCrossEntropy, SigmoidCrossEntropy)
+}
+"""Loss name → class."""
+
+
+def make_loss(name: str, **options: Any) -> Loss:
+    """The loss called ``name``; ``UsageError`` for an unknown name, option or value."""
+    return registry.make("loss", LOSSES, name, options)
