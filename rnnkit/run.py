@@ -57,8 +57,11 @@ class Run:
             if path.exists():
                 if not (path / MODEL).exists():
                     raise UsageError(f"--force replaces a run, but {path} holds no {MODEL}; give another folder with -o")
-                shutil.rmtree(path)
-            os.replace(aside, path)
+                os.replace(path, old := Path(f"{aside}.old"))
+                os.replace(aside, path)
+                shutil.rmtree(old)
+            else:
+                os.replace(aside, path)
             modelfile.sync_folder(path.parent)
         except OSError as error:
             raise modelfile.write_error(path, error) from error

@@ -1,0 +1,459 @@
+"""The training loop: takes a job from a task, yields events, prints nothing.
+
+Everything that decides the next step lives in ``Progress`` and the arrays beside it, and goes
+into the checkpoint: a training stopped after any step and resumed ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from rnnkit.errors import DivergedError, UsageError
+from rnnkit.modelfile import CheckpointMeta, ModelMeta
+from rnnkit.nn import Network, Tape
+from rnnkit.nn.clipping import clip_by_norm, clip_by_value
+from rnnkit.nn.losses import Loss
+from rnnkit.nn.network import fill_state, flatten_state
+from rnnkit.nn.optim import make_optimizer
+from rnnkit.nn.schedules import make_schedule
+from rnnkit.nn.threads import single_blas
+from rnnkit.run import Run
+
+RETURNS = 3
+"""How often training goes back to the last good weights, at half the rate, before it gives up."""
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the loop runs; with the options in config.toml it repeats a training exactly."""
+
+    steps: int
+    evaluate_every: int
+    lr: float
+    optimizer: str = "adamw"
+    optimizer_options: dict[str, Any] = {}
+    schedule: str = "cosine"
+    schedule_options: dict[str, Any] = {}
+    clip: float = 1.0  # by norm; 0 is off
+    clip_value: float = 0.0  # by value; 0 is off
+    patience: int = 0  # evaluations without a better one before stopping; 0 is never
+    stop: int = 0  # stop after this many steps though the schedule is longer; 0 is never
+    seed: int = 0
+
+
+@dataclass
+class Batch:
+    """One step's data: what goes in, what should come out, what counts, and where rows begin.
+
+    ``fresh`` starts from a zero state, otherwise the state of the step before is carried on
+    (truncated backpropagation through time: values cross the cut, gradients do not).
+    """
+
+    x: Any
+    target: np.ndarray
+    weight: np.ndarray | None = None
+    fresh: bool = True
+    lengths: np.ndarray | None = None
+
+
+class Job(Protocol):
+    """What a task asks the loop to do. Batches and scores are functions of their arguments alone."""
+
+    stages: tuple[str, ...]
+    plan: Plan
+    loss: Loss
+    fingerprint: str
+    options: dict[str, Any]
+
+    def network(self) -> Network:
+        """A freshly initialised network, the same at every call."""
+        ...
+
+    def batch(self, stage: str, step: int) -> Batch:
+        """The data of step ``step``, from 0 on."""
+        ...
+
+    def select(self, network: Network) -> float:
+        """Loss on the part that weights are selected by; lower is better. Only in the first stage."""
+        ...
+
+    def judge(self, network: Network) -> dict[str, Any]:
+        """Figures on the part that nothing chose by."""
+        ...
+
+    def last_stage(self, best_step: int) -> tuple[int, int]:
+        """(steps, stop) of the stage that trains on everything, given the best step of the first."""
+        ...
+
+    def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
+        """The plan that ends within ``seconds``."""
+        ...
+
+    def meta(self, report: dict[str, Any]) -> ModelMeta:
+        """What the model file says."""
+        ...
+
+
+class Progress(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a training stands; every number in it decides what comes next."""
+
+    plan: Plan
+    stage: int = 0
+    step: int = 0  # steps done in this stage
+    steps: int = 0
+    stop: int = 0
+    updates: int = 0  # steps in which the optimiser moved
+    best_loss: float = math.inf
+    best_step: int = 0
+    waited: int = 0
+    returns: int = 0
+    rate: float = 1.0  # halved at every return
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    schedule: dict[str, Any] = {}
+    report: dict[str, Any] = {}
+    seconds: float = 0.0
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run's folder stands and the first step comes next."""
+
+    run: Run
+    plan: Plan
+    parameters: int
+    resumed: int  # steps that an earlier session did, 0 for a new run
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step is done."""
+
+    stage: str
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The model was scored on the part that selects."""
+
+    stage: str
+    step: int
+    loss: float
+    selected: float
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A loss was not finite: back to the last good weights at half the rate."""
+
+    stage: str
+    step: int
+    count: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The first stage is over and its best model was scored."""
+
+    report: dict[str, Any]
+    best_step: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Training was asked to stop and saved all it needs to go on."""
+
+    run: Run
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The model is on disk."""
+
+    run: Run
+    report: dict[str, Any]
+    seconds: float
+
+
+Event = Started | Stepped | Evaluated | Returned | Judged | Interrupted | Finished
+
+
+def train(
+    job: Job,
+    path: Path,
+    *,
+    resume: bool = False,
+    replace: bool = False,
+    max_seconds: float | None = None,
+    start: np.ndarray | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+    save_every: float = 5.0,
+) -> Iterator[Event]:
+    """Train ``job`` into the run folder ``path``, yielding events; ``DivergedError`` after too many returns.
+
+    ``resume`` goes on from the folder's checkpoint; ``max_seconds`` plans the number of steps by the
+    clock; ``start`` is a flat vector of weights to begin with; ``interrupted`` is asked after every
+    step; a checkpoint is written at most every ``save_every`` seconds and at every end.
+    """
+    with single_blas():
+        trainer = _Trainer(job, max_seconds, start, save_every)
+        yield from trainer.resume(Run(path)) if resume else trainer.begin(path, replace)
+        yield from trainer.loop(interrupted)
+
+
+class _Trainer:
+    """The state of one training and its moves."""
+
+    def __init__(self, job: Job, max_seconds: float | None, start: np.ndarray | None, save_every: float) -> None:
+        self.job, self.max_seconds, self.start, self.save_every = job, max_seconds, start, save_every
+        self.began = time.monotonic()
+
+    # -- beginning and going on ------------------------------------------------------------
+
+    def begin(self, path: Path, replace: bool) -> Iterator[Event]:
+        plan = self._measured() if self.max_seconds else self.job.plan
+        self._plan(plan)
+        self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.steps)
+        self._fresh_weights()
+        model = self.network.parameters.arrays(), self.job.meta({})
+        self.run = Run.create(path, self._config(), model, self._checkpoint(), replace=replace)
+        self.saved = time.monotonic()
+        yield Started(self.run, plan, len(self.network.parameters), 0)
+
+    def resume(self, run: Run) -> Iterator[Event]:
+        arrays, meta = run.load_checkpoint()
+        if meta.fingerprint != self.job.fingerprint:
+            raise UsageError(
+                f"--resume needs the data that {run.path} was trained on, and what was given differs from it; "
+                "give the same file, or train anew with -o and another folder"
+            )
+        self.run = run
+        self.progress = msgspec.convert(meta.progress, Progress)
+        self._plan(self.progress.plan)
+        self._fresh_weights()
+        self._restore(arrays)
+        done = self.progress.step
+        kept = [r for r in run.read_log() if (r["stage_number"], r["step"]) <= (self.progress.stage, done)]
+        run.rewrite_log(kept)
+        self.began -= self.progress.seconds
+        self.saved = time.monotonic()
+        yield Started(run, self.progress.plan, len(self.network.parameters), done)
+
+    def _plan(self, plan: Plan) -> None:
+        self.plan = plan
+        self.optimizer = make_optimizer(plan.optimizer, **plan.optimizer_options)
+        self.schedule = make_schedule(plan.schedule, **plan.schedule_options)
+
+    def _fresh_weights(self) -> None:
+        """A new network with everything that training keeps beside it."""
+        self.network = self.job.network()
+        parameters = self.network.parameters
+        if self.start is not None:
+            parameters.assign(self.start)
+        self.slots = self.optimizer.init(len(parameters), parameters.values.dtype)
+        self.tape = Tape(seed=self.plan.seed)
+        self.state: Any = None
+        self.decay = parameters.decay_mask()
+        self.best = parameters.values.copy()
+        self._remember_good()
+
+    def _remember_good(self) -> None:
+        self.good = self.network.parameters.values.copy()
+        self.good_slots = {name: slot.copy() for name, slot in self.slots.items()}
+
+    def _measured(self) -> Plan:
+        """Time some steps on a network of their own and plan by them."""
+        assert self.max_seconds is not None
+        self._plan(self.job.plan)
+        self.progress = Progress(self.plan, steps=self.plan.steps, stop=self.plan.steps)
+        self._fresh_weights()
+        times: list[float] = []
+        limit = time.monotonic() + min(3.0, 0.03 * self.max_seconds)
+        while len(times) < 3 or (time.monotonic() < limit and len(times) < 200):
+            t0 = time.monotonic()
+            self._step(0)
+            times.append(time.monotonic() - t0)
+        t0 = time.monotonic()
+        self.job.select(self.network)
+        per_select = time.monotonic() - t0
+        left = self.max_seconds - (time.monotonic() - self.began)
+        return self.job.budget(left, float(np.median(times[1:])), per_select)
+
+    # -- the loop --------------------------------------------------------------------------
+
+    def loop(self, interrupted: Callable[[], bool]) -> Iterator[Event]:
+        progress, stages = self.progress, self.job.stages
+        while not progress.done:
+            stage, first = stages[progress.stage], progress.stage == 0
+            while progress.step < progress.stop:
+                if interrupted():
+                    self._save()
+                    yield Interrupted(self.run, progress.step)
+                    return
+                loss = self._step(progress.step)
+                progress.step += 1
+                if loss is None:
+                    yield self._return(stage)
+                else:
+                    yield Stepped(stage, progress.step, progress.stop, loss)
+                late = self.max_seconds is not None and self._seconds() > self.max_seconds and first
+                if late:
+                    progress.stop = progress.step
+                if progress.step % self.plan.evaluate_every == 0 or progress.step == progress.stop:
+                    yield from self._evaluate(stage, first)
+                if time.monotonic() - self.saved > self.save_every:
+                    self._save()
+            if first:
+                yield self._judge()
+            progress.stage += 1
+            if progress.stage == len(stages):
+                progress.done = True
+            else:
+                progress.step, progress.updates, progress.rate, progress.waited = 0, 0, 1.0, 0
+                progress.loss_sum, progress.loss_count = 0.0, 0
+                progress.steps, progress.stop = self.job.last_stage(progress.best_step)
+                self._plan(self.plan)
+                self._fresh_weights()
+        self._save()
+        yield Finished(self.run, progress.report, self._seconds())
+
+    def _step(self, step: int) -> float | None:
+        """One update; None when the loss or its gradient is not finite, and then nothing moved."""
+        progress, plan, parameters = self.progress, self.plan, self.network.parameters
+        batch = self.job.batch(self.job.stages[progress.stage], step)
+        self.tape.begin(step, lengths=batch.lengths)
+        y, state = self.network.forward(batch.x, None if batch.fresh else self.state, self.tape)
+        loss, dy = self.job.loss(y, batch.target, batch.weight)
+        if not math.isfinite(loss):
+            return None
+        parameters.clear()
+        self.network.backward(dy, self.tape)
+        if plan.clip_value:
+            clip_by_value(parameters.grads, plan.clip_value)
+        norm = clip_by_norm(parameters.grads, plan.clip or math.inf)
+        if not math.isfinite(norm):
+            return None
+        progress.updates += 1
+        lr = plan.lr * progress.rate * self.schedule.rate(step, progress.steps)
+        self.optimizer.step(parameters.values, parameters.grads, self.slots, lr, progress.updates, self.decay)
+        parameters.touch()
+        self.state = state
+        progress.loss_sum += loss
+        progress.loss_count += 1
+        return loss
+
+    def _return(self, stage: str) -> Event:
+        """Back to the last good weights with half the rate; too often is the end."""
+        progress = self.progress
+        if progress.returns == RETURNS:
+            self.network.parameters.assign(self.best)
+            self._save()
+            raise DivergedError(
+                f"the loss was not finite at step {progress.step} though training had gone back to good weights "
+                f"{RETURNS} times; the best model is kept in {self.run.path}; try a lower --lr or --clip"
+            )
+        progress.returns += 1
+        progress.rate *= 0.5
+        self.network.parameters.assign(self.good)
+        for name, slot in self.slots.items():
+            slot[...] = self.good_slots[name]
+        self.state = None
+        return Returned(stage, progress.step, progress.returns, self.plan.lr * progress.rate)
+
+    def _evaluate(self, stage: str, first: bool) -> Iterator[Event]:
+        """Score the weights, keep the best, remember good ones, stop early when none got better."""
+        progress, parameters = self.progress, self.network.parameters
+        mean = progress.loss_sum / progress.loss_count if progress.loss_count else math.nan
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        selected = self.job.select(self.network) if first else mean
+        if first and not math.isfinite(selected):
+            yield self._return(stage)
+            return
+        better = not first or selected < progress.best_loss
+        if better:
+            self.best[...] = parameters.values
+            if first:
+                progress.best_loss, progress.best_step, progress.waited = selected, progress.step, 0
+        else:
+            progress.waited += 1
+        self.schedule.observe(selected)
+        self._remember_good()
+        seconds = self._seconds()
+        self.run.log(
+            stage=stage, stage_number=progress.stage, step=progress.step, loss=mean, selected=selected, seconds=round(seconds, 3)
+        )
+        if first and self.plan.patience and progress.waited >= self.plan.patience:
+            progress.stop = progress.step
+        yield Evaluated(stage, progress.step, mean, selected, better, seconds)
+
+    def _judge(self) -> Event:
+        """Score the best weights on the part that nothing chose by."""
+        self.network.parameters.assign(self.best)
+        self.progress.report = self.job.judge(self.network)
+        self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop if self.max_seconds else self.plan.stop)
+        self.progress.plan = self.plan
+        self.run.save_config(self._config())
+        return Judged(self.progress.report, self.progress.best_step, self.progress.step)
+
+    # -- saving ----------------------------------------------------------------------------
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def _config(self) -> dict[str, Any]:
+        plan = self.plan
+        return {**self.job.options, "steps": plan.steps, "stop": plan.stop or None}
+
+    def _save(self) -> None:
+        """Write model and checkpoint: the best weights so far, and all that is needed to go on."""
+        parameters, best = self.network.parameters, self.best
+        arrays = {
+            name: best[entry.offset : entry.offset + entry.size].reshape(entry.shape)
+            for name, entry in parameters.entries.items()
+        }
+        self.progress.seconds = self._seconds()
+        self.run.save_checkpoint(*self._checkpoint())
+        self.run.save_model(arrays, self.job.meta(self.progress.report))
+        self.saved = time.monotonic()
+
+    def _checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:
+        self.progress.schedule = self.schedule.state()
+        arrays = {"values": self.network.parameters.values, "best": self.best, "good": self.good}
+        for name, slot in self.slots.items():
+            arrays[f"slot.{name}"], arrays[f"good.{name}"] = slot, self.good_slots[name]
+        for i, part in enumerate(flatten_state(self.state)):
+            arrays[f"state.{i:04d}"] = part
+        progress = msgspec.to_builtins(self.progress)
+        progress["best_loss"] = repr(self.progress.best_loss)  # JSON has no infinity
+        return arrays, CheckpointMeta(self.job.fingerprint, self.job.options, progress)
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Put a checkpoint's arrays where they belong."""
+        self.network.parameters.assign(arrays["values"])
+        self.best, self.good = arrays["best"].copy(), arrays["good"].copy()
+        for name in self.slots:
+            self.slots[name] = arrays[f"slot.{name}"].copy()
+            self.good_slots[name] = arrays[f"good.{name}"].copy()
+        self.schedule.restore(self.progress.schedule)
+        carried = [arrays[name].copy() for name in sorted(arrays) if name.startswith("state.")]
+        if carried:
+            stage = self.job.stages[self.progress.stage]
+            batch = self.job.batch(stage, self.progress.step)
+            _, like = self.network.forward(batch.x, None, Tape(training=False).begin(lengths=batch.lengths))
+            self.state = fill_state(like, carried)
