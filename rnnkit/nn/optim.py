@@ -65,6 +65,8 @@ class Optimizer(registry.Choice):
                 )
         if params.dtype not in TINY:
             raise UsageError(f"{self.name} works on float32 or float64 parameters, not {params.dtype}")
+        if decay_mask is not None and decay_mask.shape != params.shape:
+            raise UsageError(f"the decay mask is shaped as the parameters, {params.shape}, not {decay_mask.shape}")
         if t < 1:
             raise UsageError(f"steps of an optimiser count from 1, not {t}")
         scratch = self._scratch.get(params.dtype)
