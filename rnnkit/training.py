@@ -110,7 +110,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     steps: int = 0
     stop: int = 0
     updates: int = 0  # steps in which the optimiser moved
-    best_loss: float = math.inf
+    best_loss: float | None = None
     best_step: int = 0
     waited: int = 0
     returns: int = 0
@@ -385,7 +385,7 @@ class _Trainer:
         if first and not math.isfinite(selected):
             yield self._return(stage)
             return
-        better = not first or selected < progress.best_loss
+        better = not first or progress.best_loss is None or selected < progress.best_loss
         if better:
             self.best[...] = parameters.values
             if first:
@@ -396,7 +396,12 @@ class _Trainer:
         self._remember_good()
         seconds = self._seconds()
         self.run.log(
-            stage=stage, stage_number=progress.stage, step=progress.step, loss=mean, selected=selected, seconds=round(seconds, 3)
+            stage=stage,
+            stage_number=progress.stage,
+            step=progress.step,
+            loss=mean if math.isfinite(mean) else None,
+            selected=selected if math.isfinite(selected) else None,
+            seconds=round(seconds, 3),
         )
         if first and self.plan.patience and progress.waited >= self.plan.patience:
             progress.stop = progress.step
@@ -409,6 +414,7 @@ class _Trainer:
         self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop if self.max_seconds else self.plan.stop)
         self.progress.plan = self.plan
         self.run.save_config(self._config())
+        self._save()
         return Judged(self.progress.report, self.progress.best_step, self.progress.step)
 
     # -- saving ----------------------------------------------------------------------------
@@ -421,7 +427,10 @@ class _Trainer:
         return {**self.job.options, "steps": plan.steps, "stop": plan.stop or None}
 
     def _save(self) -> None:
-        """Write model and checkpoint: the best weights so far, and all that is needed to go on."""
+        """Write the checkpoint, and the best weights as the model.
+
+        While the last stage trains on everything, the model stays the one that was judged.
+        """
         parameters, best = self.network.parameters, self.best
         arrays = {
             name: best[entry.offset : entry.offset + entry.size].reshape(entry.shape)
@@ -429,7 +438,8 @@ class _Trainer:
         }
         self.progress.seconds = self._seconds()
         self.run.save_checkpoint(*self._checkpoint())
-        self.run.save_model(arrays, self.job.meta(self.progress.report))
+        if self.progress.stage == 0 or self.progress.done:
+            self.run.save_model(arrays, self.job.meta(self.progress.report))
         self.saved = time.monotonic()
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:
@@ -439,9 +449,7 @@ class _Trainer:
             arrays[f"slot.{name}"], arrays[f"good.{name}"] = slot, self.good_slots[name]
         for i, part in enumerate(flatten_state(self.state)):
             arrays[f"state.{i:04d}"] = part
-        progress = msgspec.to_builtins(self.progress)
-        progress["best_loss"] = repr(self.progress.best_loss)  # JSON has no infinity
-        return arrays, CheckpointMeta(self.job.fingerprint, self.job.options, progress)
+        return arrays, CheckpointMeta(self.job.fingerprint, self.job.options, msgspec.to_builtins(self.progress))
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Put a checkpoint's arrays where they belong."""

@@ -1,0 +1,99 @@
+"""What can be learned: one module per task, one row in ``TASKS`` each.
+
+A task module offers four functions, and everything above works through them alone:
+
+``recognises(source) -> str``
+    Why this file is the task's ("a table with a numeric column"), or "" when it is not.
+``check(source, options) -> Findings``
+    What a training would read there, without training.
+``prepare(source, options) -> Job``
+    Reads and validates the data, resolves the options, and gives the loop what it asks for.
+``open_model(network, meta) -> Model``
+    A trained model ready to predict, generate or be evaluated.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnnkit.errors import UsageError
+from rnnkit.modelfile import ModelMeta
+from rnnkit.nn import Network
+from rnnkit.tasks.options import TrainOptions
+from rnnkit.training import Job
+
+Source = Any  # a path, "-" or a binary stream
+
+
+@dataclass
+class Findings:
+    """What ``check`` found: facts as label → value, and notices as sentences."""
+
+    task: str
+    facts: dict[str, Any]
+    notices: list[str]
+    options: dict[str, Any]
+
+
+@dataclass
+class Forecast:
+    """Rows of a forecast: for each series its times (as the file writes them), ``columns`` → values, and what came before."""
+
+    time_name: str
+    id_name: str
+    ids: list[str]
+    times: list[list[str]]
+    columns: list[dict[str, np.ndarray]]
+    target: str
+    history: list[np.ndarray] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+class TaskJob(Job, Protocol):
+    """A job that can also say what it found and chose."""
+
+    task: str
+    notices: list[str]
+    resolved: TrainOptions
+
+
+class Model(Protocol):
+    """A trained model; a task without predictions or generation raises ``UsageError`` for them."""
+
+    task: str
+    network: Network
+    meta: ModelMeta
+
+    def predict(self, source: Source | None = None, **options: Any) -> Any: ...
+
+    def evaluate(self, source: Source, **options: Any) -> dict[str, Any]: ...
+
+    def generate(self, seed: str, **options: Any) -> Iterator[str]: ...
+
+
+TASKS: dict[str, str] = {
+    "forecast": "rnnkit.tasks.forecast",
+    "language": "rnnkit.tasks.language",
+}
+"""Task name → module, in the order in which ``auto`` asks them."""
+
+
+def get_task(name: str) -> Any:
+    """The module of a task; ``UsageError`` lists those there are."""
+    if name not in TASKS:
+        raise UsageError(f"task is one of auto, {', '.join(TASKS)}, not {name!r}")
+    return importlib.import_module(TASKS[name])
+
+
+def recognise(source: Source) -> tuple[str, str]:
+    """(task, why) for a file, asking each task in turn; ``UsageError`` when none knows it."""
+    for name in TASKS:
+        why = get_task(name).recognises(source)
+        if why:
+            return name, why
+    raise UsageError(f"no task recognises {source}; say which with --task {'|'.join(TASKS)}")

@@ -1,0 +1,174 @@
+"""What the command line and Python users share: train, load, and the runs in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.nn import Network
+from rnnkit.run import CONFIG, Run, free_path, list_runs
+from rnnkit.tasks import TASKS, Findings, Model, TaskJob, get_task, recognise
+from rnnkit.tasks.options import RUNTIME, TrainOptions, plain
+from rnnkit.training import Event, Finished
+from rnnkit.training import train as _train
+
+RUNS = Path("runs")
+"""Where runs go, and are looked for, when nothing else is said."""
+
+
+def prepare(data: Any, options: TrainOptions) -> TaskJob:
+    """Read and check the data and resolve every option; nothing is written."""
+    name = options.task if options.task != "auto" else recognise(data)[0]
+    job: TaskJob = get_task(name).prepare(data, options)
+    return job
+
+
+def check(data: Any, options: TrainOptions) -> Findings:
+    """What a training of ``data`` would read and choose."""
+    name = options.task if options.task != "auto" else recognise(data)[0]
+    findings: Findings = get_task(name).check(data, options)
+    return findings
+
+
+def train_events(
+    job: TaskJob,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    start_from: str | os.PathLike[str] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Train a prepared job, yielding events (``rnnkit.training``); ``out`` defaults to ``runs/NAME``, NAME from the data."""
+    path = default_run(job, resume) if out is None else Path(out)
+    if resume:
+        refuse_other_options(job, Run(path))
+    start = None if start_from is None else load(start_from).network.parameters.values
+    if start is not None and len(start) != len(job.network().parameters):
+        raise UsageError(f"--from needs a network of the same shape, and {start_from} has another number of parameters")
+    yield from _train(
+        job,
+        path,
+        resume=resume,
+        replace=force,
+        max_seconds=job.resolved.max_time,
+        start=start,
+        interrupted=interrupted,
+    )
+
+
+def default_run(job: TaskJob, resume: bool) -> Path:
+    """``runs/NAME``: the newest run of that data to resume, else the first free name."""
+    stem = Path(job.resolved.data or job.task).name.split(".")[0] or job.task
+    base = RUNS / (stem if stem != "-" else "stdin")
+    if not resume:
+        return free_path(base)
+    for run in list_runs(RUNS):
+        if run.name == base.name or run.name.startswith(base.name + "-"):
+            return run
+    raise UsageError(f"--resume found no run of {base.name} under {RUNS}; name its folder with -o")
+
+
+def refuse_other_options(job: TaskJob, run: Run) -> None:
+    """``UsageError`` naming the first option that differs from those of the run."""
+    _, meta = run.load_checkpoint()
+    stored, given = meta.options, plain(job.resolved)
+    for name in sorted({*stored, *given} - {*RUNTIME, "data"}):
+        if stored.get(name) != given.get(name):
+            raise UsageError(
+                f"--resume goes on with the options of {run.path}, where {name} is {stored.get(name)}, "
+                f"but {given.get(name)} was given; leave it out, or train anew with another -o"
+            )
+
+
+def options_of(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options that a run was trained with, as its checkpoint has them."""
+    _, meta = Run(run).load_checkpoint()
+    return dict(meta.options)
+
+
+def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) -> Model:
+    """Train on a CSV file or a text and return the model; the run's folder keeps it.
+
+    ``options`` are those of ``rnnkit train`` with underscores (``cell="gru"``, ``horizon=24``, ``max_time=60``);
+    ``out`` defaults to ``runs/NAME``. Raises ``UsageError`` (options), ``DataError`` (what is in
+    the file) and ``DivergedError``; Ctrl-C raises ``KeyboardInterrupt`` after nothing but the current step.
+
+    >>> model = rnnkit.train("airline.csv", cell="gru", horizon=24)    # doctest: +SKIP
+    """
+    resume, force = options.pop("resume", False), options.pop("force", False)
+    start_from = options.pop("start_from", None)
+    settings = make_options({"data": str(data), **options})
+    for event in train_events(prepare(data, settings), out, resume=resume, force=force, start_from=start_from):
+        if isinstance(event, Finished):
+            return load(event.run.path)
+    raise RnnkitError("training ended without a model")
+
+
+def make_options(values: dict[str, Any]) -> TrainOptions:
+    """Options from a flat mapping; ``UsageError`` with "did you mean" for an unknown name."""
+    from difflib import get_close_matches
+
+    known = TrainOptions.__struct_fields__
+    for name in values:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(known)}"
+            raise UsageError(f"{name!r} is not an option of train; {hint}")
+    try:
+        return msgspec.convert(values, TrainOptions)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"an option has the wrong type: {error}") from error
+
+
+def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | str = "auto") -> Model:
+    """The model in a run's folder (or in a model file itself), ready to predict, generate and evaluate.
+
+    Nothing in the file is executed. Raises ``UsageError`` where there is no run and
+    ``ModelFileError`` where the file is damaged, foreign or newer than this rnnkit.
+    """
+    from rnnkit import modelfile
+    from rnnkit.errors import ModelFileError
+
+    path = Path(run)
+    if path.is_file():
+        arrays, meta = modelfile.load(path, modelfile.ModelMeta)
+    else:
+        arrays, meta = Run(path).load_model()
+    from rnnkit.nn.layer import layer_from
+
+    root = layer_from(meta.network)
+    declared = {name: param.shape for name, param in root.declared().items() if not param.tied}
+    found = {name: array.shape for name, array in arrays.items()}
+    if declared != found:  # before anything of those shapes is allocated
+        odd = sorted(name for name in {*declared, *found} if declared.get(name) != found.get(name))[0]
+        raise ModelFileError(f"the network in {path} needs {odd} of shape {declared.get(odd)}, found {found.get(odd)}; train again")
+    network = Network(root).configure(backend, threads)
+    for name, array in arrays.items():
+        network.parameters.value(name)[...] = array
+    network.parameters.touch()
+    if meta.task not in TASKS:
+        raise ModelFileError(f"{path} holds a model of the task {meta.task!r}, which this rnnkit does not know; pip install -U rnnkit")
+    model: Model = get_task(meta.task).open_model(network, meta)
+    return model
+
+
+def newest(task: str, folder: Path = RUNS) -> Path:
+    """The newest run of a task; ``UsageError`` says how to make one."""
+    for path in list_runs(folder):
+        try:
+            _, meta = Run(path).load_model()
+        except RnnkitError:
+            continue
+        if meta.task == task:
+            return path
+    how = {"language": "rnnkit example chat && rnnkit train chat.txt --cell lstm"}.get(task, "rnnkit train DATA")
+    raise UsageError(f"there is no {task} run under {folder}; make one with: {how}")
+
+
+__all__ = ["CONFIG", "RUNS", "check", "load", "make_options", "newest", "prepare", "train", "train_events"]

@@ -1,0 +1,103 @@
+"""The settings of a training: the same names in flags, config.toml, rnnkit.toml and Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rnnkit.errors import UsageError
+
+RUNTIME = ("threads", "backend", "max_time")
+"""Settings that may differ between a training and its resumption: they do not shape the result."""
+
+
+class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What ``train`` takes; None leaves a choice to the task, which says what it chose.
+
+    Lengths count steps of the data: points of a series, tokens of a text. ``max_time`` is in seconds.
+    """
+
+    data: str = ""
+    task: str = "auto"
+    # network
+    cell: str = "gru"
+    hidden: int | None = None
+    layers: int = 1
+    dropout: float | None = None
+    recurrent_dropout: float = 0.0
+    bidirectional: bool = False
+    activation: str | None = None
+    reset: str | None = None
+    embedding: int | None = None
+    # data
+    context: int | None = None
+    horizon: int | None = None
+    season: str = "auto"
+    time: str | None = None
+    target: str | None = None
+    id: str | None = None
+    past: list[str] | None = None
+    gaps: str = "mask"
+    level: str = "char"
+    strip_frontmatter: bool = False
+    encoding: str | None = None
+    output: str = "quantile"
+    val: float = 0.1
+    # training
+    batch: int | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    stop: int | None = None
+    lr: float | None = None
+    clip: float = 1.0
+    clip_value: float = 0.0
+    optimizer: str = "adamw"
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "cosine"
+    warmup: float | None = None
+    patience: int | None = None
+    init: str | None = None
+    seed: int = 0
+    max_time: float | None = None
+    threads: int | str = "auto"
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "embedding", "context", "horizon", "batch", "steps", "stop", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} is a whole number of at least 1, not {value}")
+        for name in ("lr", "epochs", "max_time"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} is a number above 0, not {value}")
+        for name in ("clip", "clip_value", "weight_decay", "warmup"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} is a number of at least 0 (0 turns it off), not {value}")
+        for name in ("dropout", "recurrent_dropout", "momentum"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} is at least 0 and below 1, not {value}")
+        if not 0 < self.val <= 0.4:
+            raise UsageError(f"--val is a share of the data above 0 and at most 0.4, not {self.val}")
+        _one_of("gaps", self.gaps, ("keep", "mask", "fill"))
+        _one_of("output", self.output, ("quantile", "mean"))
+        _one_of("level", self.level, ("char", "word", "byte"))
+
+    def cell_options(self) -> dict[str, str]:
+        """The chosen options of the cell itself."""
+        chosen = {"activation": self.activation, "reset": self.reset}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"--{name} is one of {', '.join(allowed)}, not {value!r}")
+
+
+def plain(options: TrainOptions) -> dict[str, Any]:
+    """The settings that were given or chosen, as JSON and TOML can hold them."""
+    return {name: value for name, value in msgspec.to_builtins(options).items() if value is not None}
