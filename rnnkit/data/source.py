@@ -1,0 +1,138 @@
+"""Bytes in: opening a path, a stream or standard input, undoing gzip, and turning bytes into text."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import os
+import re
+import sys
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from rnnkit.errors import DataError, UsageError
+
+Source = str | os.PathLike[str] | BinaryIO
+
+_FOREIGN = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "save it as CSV or plain text"),
+    (b"%PDF", "a PDF", "save it as plain text"),
+    (b"PAR1", "a Parquet file", "write it as CSV"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it first"),
+    (b"\xfd7zXZ\x00", "compressed by xz", "unpack it first"),
+    (b"BZh", "compressed by bzip2", "unpack it first"),
+)
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The end of a message that proposes the nearest known name, or an empty string."""
+    folded = {k.casefold(): k for k in reversed(known)}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return f"; did you mean '{folded[near[0]]}'?" if near else ""
+
+
+def read_bytes(source: Source) -> tuple[bytes, str]:
+    """The content of a file, of a binary stream, or of standard input when the source is '-'; gzip is undone.
+
+    Returns (bytes, label), the label being what messages call the source.
+    Raises UsageError for a path that is missing, a folder or unreadable; DataError for damaged gzip data.
+    """
+    if isinstance(source, str | os.PathLike):
+        if os.fspath(source) == "-":
+            data, label = sys.stdin.buffer.read(), "standard input"
+        else:
+            data, label = _read_path(Path(source)), os.fspath(source)
+    else:
+        name = getattr(source, "name", None)
+        data = source.read()
+        label = name if isinstance(name, str) and not name.startswith("<") else "standard input"
+        if not isinstance(data, bytes):
+            raise UsageError(f"{label}: expected a stream opened in binary mode, found a text one; open it with 'rb'")
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{label}: the gzip data is cut short or damaged; fetch or compress it again") from error
+    return data, label
+
+
+def _read_path(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        folder = path.parent
+        names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        hint = suggest(path.name, names)
+        raise UsageError(f"{path}: no such file{hint or '; check the name and the folder'}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: expected a file, found a folder; name a file inside it") from None
+    except PermissionError:
+        raise UsageError(f"{path}: this file may not be read; check its permissions") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as a file ({error}); check the name") from error
+
+
+def decode(data: bytes, label: str, encoding: str | None = None) -> tuple[str, str, list[str]]:
+    """Bytes to text by a byte-order mark, else UTF-8, else the Western single-byte sets (said in a notice).
+
+    Returns (text, encoding, notices). Raises DataError when the bytes are empty, not text, or not in the
+    encoding they claim; UsageError for an encoding name that does not exist.
+    """
+    if not data.strip():
+        raise DataError(f"{label}: the file is empty; expected text")
+    for magic, what, remedy in _FOREIGN:
+        if data.startswith(magic):
+            raise DataError(f"{label}: expected text, found {what}; {remedy}")
+    if encoding is None:
+        encoding = next((name for bom, name in _BOMS if data.startswith(bom)), None)
+    if encoding is not None:
+        try:
+            text = data.decode(encoding)
+        except LookupError:
+            raise UsageError(f"unknown encoding '{encoding}'; common ones are utf-8, utf-16, cp1252, latin-1") from None
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{label}: not valid {encoding} (byte {error.start + 1}, about line {line}); save the file as UTF-8"
+            ) from error
+        text = text.removeprefix("\ufeff")
+        if "\x00" in text:
+            raise _binary(label, data, data.find(b"\x00"))
+        if not text.strip():
+            raise DataError(f"{label}: the file is empty; expected text")
+        return text, encoding.removesuffix("-sig"), []
+    control = _CONTROL.search(data)
+    nul = data.find(b"\x00")
+    if nul >= 0:
+        raise _binary(label, data, nul)
+    try:
+        return data.decode("utf-8"), "utf-8", []
+    except UnicodeDecodeError as error:
+        at = error.start
+    if control and len(_CONTROL.findall(data)) > len(data) / 500:
+        raise _binary(label, data, control.start())
+    name = "cp1252"
+    try:
+        text = data.decode(name)
+    except UnicodeDecodeError:
+        name = "latin-1"
+        text = data.decode(name)
+    line = data.count(b"\n", 0, at) + 1
+    notice = f"{label} is not UTF-8 (byte 0x{data[at]:02x} on line {line}); read as {name}"
+    return text, name, [notice]
+
+
+def _binary(label: str, data: bytes, at: int) -> DataError:
+    line = data.count(b"\n", 0, at) + 1
+    found = f"a binary file (byte 0x{data[at]:02x} at position {at + 1}, line {line})"
+    return DataError(f"{label}: expected text, found {found}; save it as UTF-8 text")

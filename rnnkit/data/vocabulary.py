@@ -1,0 +1,264 @@
+"""Text ↔ ids by characters, words or bytes; any text at all can be encoded, and decoding gives it back.
+
+What the vocabulary lacks is spelled by the parts it has: words by their characters, characters by their UTF-8 bytes, a
+byte as two half-bytes. Sixteen symbols are thus enough for all of Unicode, where 256 would triple a small output layer.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.errors import DataError, UsageError
+
+Ids = NDArray[np.int32]
+LEVELS = ("char", "word", "byte")
+MAX_WORDS = 20_000  # a larger output layer costs more than the words are worth to a small model
+
+_LETTERS = r"[^\W\d_]"
+# French elisions stand alone (l'|homme, qu'|il); other apostrophes stay inside (aujourd'hui, don't). A blank belongs to
+# the token after it, so that joining tokens gives the text back.
+_TOKEN = re.compile(
+    rf" ?(?:(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu)['’](?={_LETTERS})"
+    rf"|{_LETTERS}+(?:['’]{_LETTERS}+)*|\d+|[^\w\s]|_)|\s",
+    re.IGNORECASE,
+)
+
+
+def tokens(text: str) -> list[str]:
+    """Cuts a text into words, numbers, punctuation and blanks; joined, they are the text again."""
+    return _TOKEN.findall(text)
+
+
+class Vocabulary:
+    """A fixed set of symbols: specials, then symbols of text, then (fallback) 16 half-bytes; or the 256 bytes.
+
+    symbols: characters or tokens in id order, after the specials. fallback: whether text outside the vocabulary is
+    spelled in half-bytes; without it such characters become U+FFFD, which is then a symbol itself.
+    """
+
+    def __init__(
+        self, level: str, symbols: Sequence[str], *, fallback: bool = True, specials: Sequence[str] = ()
+    ) -> None:
+        if level not in LEVELS:
+            raise UsageError(f"level must be one of {', '.join(LEVELS)}, found '{level}'")
+        self.level = level
+        self.specials = tuple(specials)
+        self.fallback = fallback and level != "byte"
+        self.symbols = list(symbols)
+        if not self.fallback and level != "byte" and "\ufffd" not in self.symbols:
+            self.symbols.append("\ufffd")
+        self._first = len(self.specials)
+        self._halves = self._first + len(self.symbols)
+        self._ids = {s: i + self._first for i, s in enumerate(self.symbols)}
+        points = {ord(s): i for s, i in self._ids.items() if len(s) == 1}
+        self._table = np.full(max(points, default=0) + 2, -1, dtype=np.int32)
+        self._table[list(points)] = list(points.values())
+        self._spelled: dict[str, list[int]] = {}
+
+    @classmethod
+    def build(
+        cls,
+        text: str | Iterable[str],
+        level: str = "char",
+        *,
+        min_count: int = 2,
+        max_size: int | None = None,
+        fallback: bool = True,
+        specials: Sequence[str] = (),
+    ) -> Vocabulary:
+        """Collects the symbols that a text (or several) holds at least min_count times.
+
+        max_size bounds the words of level 'word' (the most frequent are kept; 20,000 unless given) or the characters
+        of level 'char'. The order of ids is that of the symbols, so equal texts give equal vocabularies.
+        """
+        if level not in LEVELS:
+            raise UsageError(f"level must be one of {', '.join(LEVELS)}, found '{level}'")
+        if level == "byte":
+            return cls(level, (), specials=specials)
+        letters: Counter[str] = Counter()
+        words: Counter[str] = Counter()
+        for part in [text] if isinstance(text, str) else text:
+            part = _normal(part)
+            letters.update(part)
+            if level == "word":
+                words.update(tokens(part))
+        size = max_size if level == "char" else None
+        chosen = _frequent(letters, min_count, size)
+        if level == "word":
+            spaced = [w for w in words if len(w) > 1]
+            own = Counter({w: words[w] for w in spaced})
+            chosen |= _frequent(own, min_count, MAX_WORDS if max_size is None else max_size)
+        return cls(level, sorted(chosen), fallback=fallback, specials=specials)
+
+    @property
+    def size(self) -> int:
+        """Number of ids: what the embedding and the output layer need."""
+        return self._first + 256 if self.level == "byte" else self._halves + 16 * self.fallback
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def special(self, name: str) -> int:
+        """The id of a special symbol, which encoding never gives and decoding passes over."""
+        return self.specials.index(name)
+
+    def encode(self, text: str) -> Ids:
+        """Text → ids int32 [n], after composing it to NFC."""
+        text = _normal(text)
+        if self.level == "byte":
+            raw = np.frombuffer(_utf8(text), dtype=np.uint8)
+            return raw.astype(np.int32) + np.int32(self._first)
+        if self.level == "word":
+            return self._encode_words(text)
+        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        ids = self._table[np.minimum(points, len(self._table) - 1)]
+        unknown = np.flatnonzero(ids < 0)
+        if not unknown.size:
+            return ids
+        spelled = {int(p): np.array(self._spell(chr(p)), dtype=np.int32) for p in np.unique(points[unknown])}
+        lengths = np.ones(len(ids), dtype=np.int64)
+        lengths[unknown] = [len(spelled[int(p)]) for p in points[unknown]]
+        out = np.repeat(ids, lengths)
+        starts = np.cumsum(lengths) - lengths
+        for i in unknown:
+            part = spelled[int(points[i])]
+            out[starts[i] : starts[i] + len(part)] = part
+        return out
+
+    def _encode_words(self, text: str) -> Ids:
+        out: list[int] = []
+        known = self._ids
+        for token in _TOKEN.findall(text):
+            if token in known:
+                out.append(known[token])
+            else:
+                if token not in self._spelled:
+                    self._spelled[token] = [i for c in token for i in self._spell(c)]
+                out += self._spelled[token]
+        return np.array(out, dtype=np.int32)
+
+    def _spell(self, char: str) -> list[int]:
+        """One character as ids: itself, its half-bytes, or U+FFFD."""
+        if char in self._ids:
+            return [self._ids[char]]
+        if not self.fallback:
+            return [self._ids["\ufffd"]]
+        return [self._halves + half for byte in _utf8(char) for half in (byte >> 4, byte & 15)]
+
+    def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
+        """Ids → text; bytes that are no valid UTF-8 become U+FFFD. Raises DataError for an id out of range."""
+        decoder = Decoder(self)
+        return decoder.push(ids) + decoder.flush()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "level": self.level,
+            "symbols": list(self.symbols),
+            "fallback": self.fallback,
+            "specials": list(self.specials),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Vocabulary:
+        """The inverse of `to_dict`; DataError when the content is not a vocabulary."""
+        problem = _problem(data)
+        if problem:
+            raise DataError(
+                f"expected a vocabulary, found {problem}; the model was made by something else, train again"
+            )
+        return cls(data["level"], data["symbols"], fallback=data["fallback"], specials=data["specials"])
+
+
+class Decoder:
+    """Ids → text as they come, for streams: only whole characters leave it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._half: int | None = None
+
+    def push(self, ids: Iterable[int] | NDArray[Any] | int) -> str:
+        """The text that these further ids complete, possibly empty. Raises DataError for an id out of range."""
+        v = self.vocabulary
+        plain = (
+            [ids] if isinstance(ids, int | np.integer) else np.asarray(ids).tolist() if _is_array(ids) else list(ids)
+        )
+        out: list[str] = []
+        for i in plain:
+            if not 0 <= i < v.size:
+                raise DataError(f"expected an id from 0 to {v.size - 1}, found {i}; model and vocabulary differ")
+            if i < v._first:
+                continue
+            if v.level == "byte":
+                out.append(self._utf8.decode(bytes((i - v._first,))))
+            elif i < v._halves:
+                out.append(self.flush() + v.symbols[i - v._first])
+            elif self._half is None:
+                self._half = i - v._halves
+            else:
+                out.append(self._utf8.decode(bytes((self._half << 4 | i - v._halves,))))
+                self._half = None
+        return "".join(out)
+
+    def flush(self) -> str:
+        """What is left of an unfinished character, as U+FFFD; empty after a whole one."""
+        waiting = bool(self._utf8.getstate()[0])
+        rest = self._utf8.decode(b"", final=True) if waiting else ""
+        if self._half is not None and not rest:
+            rest = "\ufffd"
+        self._half = None
+        return rest
+
+
+def _is_array(ids: object) -> bool:
+    return isinstance(ids, np.ndarray)
+
+
+def _normal(text: str) -> str:
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace" if text.isascii() else "surrogatepass")
+
+
+def _frequent(counts: Counter[str], min_count: int, size: int | None) -> set[str]:
+    """The symbols seen often enough, at most `size` of them; equal counts are settled by their order as text."""
+    kept = [s for s, n in counts.items() if n >= min_count]
+    if size is not None and len(kept) > size:
+        kept = sorted(kept, key=lambda s: (-counts[s], s))[:size]
+    return set(kept)
+
+
+def _problem(data: object) -> str:
+    """What keeps plain data from being a vocabulary, or an empty string."""
+    if not isinstance(data, dict) or set(data) != {"level", "symbols", "fallback", "specials"}:
+        return "other keys than level, symbols, fallback and specials"
+    level, symbols = data["level"], data["symbols"]
+    if level not in LEVELS:
+        return f"the level {level!r}"
+    for name in ("symbols", "specials"):
+        part = data[name]
+        if not isinstance(part, list) or not all(isinstance(s, str) and s for s in part) or len(set(part)) < len(part):
+            return f"{name} that are not a list of distinct texts"
+    if not isinstance(data["fallback"], bool):
+        return f"the fallback {data['fallback']!r}"
+    if level == "byte" and symbols:
+        return "symbols beside the bytes"
+    if level == "char" and any(len(s) != 1 for s in symbols):
+        return "characters that are longer than one"
+    return ""
