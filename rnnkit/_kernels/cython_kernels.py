@@ -1,0 +1,94 @@
+"""The compiled backend: chooses the build for this processor and hands out its kernels.
+
+The same sources are compiled per dtype for the baseline of the processor family and, on x86-64, for
+its levels v3 (AVX2, FMA) and v4 (AVX-512).  The highest that processor and operating system support
+runs; the environment variable ``RNNKIT_ISA`` (baseline, x86-64-v3, x86-64-v4) names another.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rnnkit._kernels import Kernels
+from rnnkit.errors import RnnkitError
+
+_LEVELS = {"x86-64-v4": ("v4", 4), "x86-64-v3": ("v3", 3), "baseline": ("baseline", 1)}
+"""Instruction set → suffix of its modules, x86-64 level that it needs; best first."""
+
+
+def _module(dtype: str, suffix: str) -> Any:
+    return importlib.import_module(f"rnnkit._kernels._{dtype}_{suffix}")
+
+
+def _choose() -> tuple[str, str]:
+    """The instruction set to run, and why."""
+    here = _module("f32", "baseline").level()
+    forced = os.environ.get("RNNKIT_ISA", "")
+    if forced:
+        if forced not in _LEVELS:
+            raise RnnkitError(f"RNNKIT_ISA is one of {', '.join(_LEVELS)}, not {forced!r}")
+        if _LEVELS[forced][1] > here:
+            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, which this processor or its operating system does not support; unset it")
+        try:
+            _module("f32", _LEVELS[forced][0])
+        except ImportError as error:
+            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, for which this rnnkit was not built; unset it") from error
+        return forced, "named by RNNKIT_ISA"
+    for name, (suffix, level) in _LEVELS.items():
+        if level <= here:
+            try:
+                _module("f64", suffix)
+            except ImportError:
+                continue
+            return name, "the best that this processor supports"
+    raise ImportError("the compiled modules are missing")
+
+
+_ISA, _WHY = _choose()
+_MODULES: dict[np.dtype[Any], ModuleType] = {
+    np.dtype(np.float32): _module("f32", _LEVELS[_ISA][0]),
+    np.dtype(np.float64): _module("f64", _LEVELS[_ISA][0]),
+}
+
+for _m in _MODULES.values():
+    os.register_at_fork(after_in_child=_m.one_thread)
+
+
+def _prepare(variant: str, params: Mapping[str, np.ndarray]) -> Any:
+    module = _MODULES[params["W"].dtype]
+    return module.Weights(variant, params)
+
+
+def _allocate(weights: Any, T: int, B: int, training: bool) -> Any:
+    return weights.allocate(T, B, training)
+
+
+def _forward(weights: Any, *args: Any) -> None:
+    weights.forward(*args)
+
+
+def _backward(weights: Any, *args: Any) -> None:
+    weights.backward(*args)
+
+
+def _accumulate(weights: Any, *args: Any) -> None:
+    weights.accumulate(*args)
+
+
+KERNELS: dict[str, Kernels] = {
+    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate)
+    for variant in _module("f32", "baseline").VARIANTS
+}
+
+
+def describe() -> str:
+    """Which instruction set runs and why, and whether there are threads."""
+    threads = "OpenMP threads" if _module("f32", _LEVELS[_ISA][0]).openmp() else "one thread (built without OpenMP)"
+    return f"Cython, {_ISA} ({_WHY}), {threads}"

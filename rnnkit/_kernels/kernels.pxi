@@ -1,0 +1,42 @@
+# The compiled kernels, written once for `real` and built per dtype and instruction set.
+#
+# Notation: T steps, B batch rows, I inputs, H hidden units, G gates; arrays are time-major and C-contiguous,
+# states [T+1,B,H] with slot t the state before step t (slot t+1 in reverse).
+#
+# How it works.  Weights are packed once into panels of at most PANEL columns, LANES columns to a group (64 bytes, one
+# or more vector registers), padded with zero columns.  The one hot loop is `tile` in product.pxi: MR rows times a
+# panel, all sums in registers.  A cell's panel holds every gate of the same units, so that x_t and h_{t-1} run
+# through the K loop one after the other and the gates are finished where the sums lie, in a buffer in L1.  A thread
+# walks all steps for its own rows and meets no barrier; weight gradients are sharded by output tile.  An output is
+# always summed in the same order, whatever tile or thread it falls to: results do not depend on `threads`.
+from cython.parallel cimport parallel
+from libc.math cimport tanh
+from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+cdef extern from "platform.h" nogil:
+    enum:
+        TILE_BYTES "RNNKIT_TILE_BYTES"
+        OPENMP "rnnkit_openmp"
+    int rnnkit_thread()
+    int rnnkit_team()
+    int rnnkit_level()
+    unsigned rnnkit_flush_denormals()
+    void rnnkit_restore(unsigned mode)
+
+cdef enum:
+    MR = 6  # rows of a tile
+    PANEL = 4 * LANES  # columns of a panel
+
+include "math.pxi"
+include "product.pxi"
+include "pass.pxi"
+include "rnn.pxi"
+include "lstm.pxi"
+include "gru_after.pxi"
+include "gru_before.pxi"
+include "gradients.pxi"
+include "walk.pxi"
+include "layer.pxi"

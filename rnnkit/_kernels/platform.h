@@ -1,0 +1,55 @@
+/* What plain Cython cannot say: the compiler's instruction set, the thread team, the flush-to-zero bits. */
+#ifndef RNNKIT_PLATFORM_H
+#define RNNKIT_PLATFORM_H
+
+#ifdef _OPENMP
+#include <omp.h>
+#define rnnkit_thread() omp_get_thread_num()
+#define rnnkit_team() omp_get_num_threads()
+#define rnnkit_openmp 1
+#else
+#define rnnkit_thread() 0
+#define rnnkit_team() 1
+#define rnnkit_openmp 0
+#endif
+
+/* Bytes of a tile's row that, times six rows, fit the vector registers: 24 of 32, or 12 of 16. */
+#if defined(__AVX512F__)
+#define RNNKIT_TILE_BYTES 256
+#elif defined(__AVX__) || defined(__aarch64__)
+#define RNNKIT_TILE_BYTES 64
+#else
+#define RNNKIT_TILE_BYTES 32
+#endif
+
+/* A worker computes with denormals as zero, since each costs a hundred cycles, and puts the caller's mode back. */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+static inline unsigned rnnkit_flush_denormals(void) {
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* FTZ, DAZ */
+    return mode;
+}
+static inline void rnnkit_restore(unsigned mode) { _mm_setcsr(mode); }
+#else
+static inline unsigned rnnkit_flush_denormals(void) { return 0; }
+static inline void rnnkit_restore(unsigned mode) { (void)mode; }
+#endif
+
+/* 4, 3 or 1: the x86-64 level that both the processor and the operating system support (1 elsewhere). */
+static inline int rnnkit_level(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+          __builtin_cpu_supports("bmi2")))
+        return 1;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return 4;
+    return 3;
+#else
+    return 1;
+#endif
+}
+
+#endif

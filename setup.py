@@ -1,0 +1,86 @@
+"""The compiled kernels: which extensions, with which flags; everything else is in pyproject.toml.
+
+RNNKIT_NO_EXT=1 builds none; RNNKIT_REQUIRE_EXT=1 makes a failed build an error.  Otherwise a build that
+fails is reported in one sentence and rnnkit installs without: the Numba backend runs then.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+FLAGS = [
+    "-O3",  # vectorises and unrolls the tiles
+    "-fno-math-errno",  # sqrt and tanh need not set errno
+    "-fno-trapping-math",  # lets a clamp be one min or max; NaN still passes
+    "-ffp-contract=fast",  # a*b + c is one fused operation
+    "--param=max-completely-peel-times=7",  # gcc would unroll a 16-lane loop before it could become one instruction
+    "-g0",  # small files
+]
+LEVELS = {"baseline": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    LEVELS["v3"] = ["-march=x86-64-v3"]
+    LEVELS["v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]  # gcc would use half of each register
+# Every `cdef inline` is inlined: a tile is written once and specialised by the constants it is called with.
+MACROS = [("CYTHON_INLINE", "inline __attribute__((always_inline))")]
+DIRECTIVES = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
+
+
+class BuildKernels(build_ext):
+    """Builds in parallel, with OpenMP where there is one, and gives up politely."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self):
+        openmp = ["-fopenmp"] if self._compiles("-fopenmp") else []
+        for extension in self.extensions:
+            extension.extra_compile_args += openmp
+            extension.extra_link_args += openmp
+        super().build_extensions()
+
+    def build_extension(self, extension):
+        try:
+            super().build_extension(extension)
+        except Exception as error:
+            if os.environ.get("RNNKIT_REQUIRE_EXT") == "1":
+                raise
+            reason = str(error).splitlines()[0]
+            print(f"rnnkit: {extension.name} was not compiled ({reason}); without it rnnkit runs on another build or on Numba.", file=sys.stderr)
+
+    def _compiles(self, flag):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_num_threads() - 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], folder, extra_preargs=[flag])
+                self.compiler.link_executable(objects, "probe", folder, extra_preargs=[flag])
+            except Exception:
+                return False
+            return True
+
+
+def extensions():
+    if os.environ.get("RNNKIT_NO_EXT") == "1":
+        return []
+    from Cython.Build import cythonize
+
+    modules = [
+        Extension(
+            f"rnnkit._kernels._{dtype}_{level}",
+            [f"rnnkit/_kernels/_{dtype}_{level}.pyx"],
+            define_macros=MACROS,
+            extra_compile_args=FLAGS + march,
+        )
+        for level, march in LEVELS.items()
+        for dtype in ("f32", "f64")
+    ]
+    return cythonize(modules, language_level=3, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
