@@ -142,6 +142,7 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
         arrays, meta = Run(path).load_model()
     from rnnkit.nn.layer import layer_from
 
+    data = {name: arrays.pop(name) for name in list(arrays) if name.startswith("data.")}
     root = layer_from(meta.network)
     declared = {name: param.shape for name, param in root.declared().items() if not param.tied}
     found = {name: array.shape for name, array in arrays.items()}
@@ -154,7 +155,7 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
     network.parameters.touch()
     if meta.task not in TASKS:
         raise ModelFileError(f"{path} holds a model of the task {meta.task!r}, which this rnnkit does not know; pip install -U rnnkit")
-    model: Model = get_task(meta.task).open_model(network, meta)
+    model: Model = get_task(meta.task).open_model(network, meta, data)
     return model
 
 

@@ -100,6 +100,10 @@ class Job(Protocol):
         """What the model file says."""
         ...
 
+    def data(self) -> dict[str, np.ndarray]:
+        """Arrays that the model file keeps beside the weights, their names beginning with ``data.``."""
+        ...
+
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """Where a training stands; every number in it decides what comes next."""
@@ -231,7 +235,7 @@ class _Trainer:
         self._plan(plan)
         self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.steps)
         self._fresh_weights()
-        model = self.network.parameters.arrays(), self.job.meta({})
+        model = {**self.network.parameters.arrays(), **self.job.data()}, self.job.meta({})
         self.run = Run.create(path, self._config(), model, self._checkpoint(), replace=replace)
         self.saved = time.monotonic()
         yield Started(self.run, plan, len(self.network.parameters), 0)
@@ -424,7 +428,7 @@ class _Trainer:
 
     def _config(self) -> dict[str, Any]:
         plan = self.plan
-        return {**self.job.options, "steps": plan.steps, "stop": plan.stop or None}
+        return {**self.job.options, "max_time": None, "steps": plan.steps, "stop": plan.stop or None}
 
     def _save(self) -> None:
         """Write the checkpoint, and the best weights as the model.
@@ -439,7 +443,7 @@ class _Trainer:
         self.progress.seconds = self._seconds()
         self.run.save_checkpoint(*self._checkpoint())
         if self.progress.stage == 0 or self.progress.done:
-            self.run.save_model(arrays, self.job.meta(self.progress.report))
+            self.run.save_model({**arrays, **self.job.data()}, self.job.meta(self.progress.report))
         self.saved = time.monotonic()
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:

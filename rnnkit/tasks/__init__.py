@@ -8,8 +8,8 @@ A task module offers four functions, and everything above works through them alo
     What a training would read there, without training.
 ``prepare(source, options) -> Job``
     Reads and validates the data, resolves the options, and gives the loop what it asks for.
-``open_model(network, meta) -> Model``
-    A trained model ready to predict, generate or be evaluated.
+``open_model(network, meta, data) -> Model``
+    A trained model ready to predict, generate or be evaluated; ``data``: the arrays that its job kept.
 """
 
 from __future__ import annotations

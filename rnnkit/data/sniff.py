@@ -1,0 +1,47 @@
+"""Whether a file is a table, told by its name or by its first lines."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+from rnnkit.data.source import Source
+
+ENDINGS = (".csv", ".tsv", ".tab")
+_HEAD = 65536
+
+
+def looks_like_table(source: Source) -> bool:
+    """True for a name that ends as tables do, or first lines that agree in their separators and hold numbers."""
+    if isinstance(source, str | os.PathLike):
+        name = Path(source).name.lower().removesuffix(".gz")
+        if name.endswith(ENDINGS):
+            return True
+        if name.endswith((".txt", ".text", ".md")) or not Path(source).is_file():
+            return False
+        try:
+            with open(source, "rb") as file:
+                head = file.read(_HEAD)
+        except OSError:
+            return False
+    else:
+        at = source.tell()
+        head = source.read(_HEAD)
+        source.seek(at)
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = gzip.decompress(head)
+        except (OSError, EOFError):
+            return False
+    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "ignore")
+    lines = [line for line in text.splitlines()[:-1][:20] if line.strip()] or text.splitlines()
+    return len(lines) > 1 and any(_agree(lines, separator) for separator in ",;\t")
+
+
+def _agree(lines: list[str], separator: str) -> bool:
+    counts = {line.count(separator) for line in lines}
+    if len(counts) != 1 or counts == {0}:
+        return False
+    cells = [cell.strip().strip('"') for line in lines[1:] for cell in line.split(separator)]
+    return sum(any(c.isdigit() for c in cell) for cell in cells) * 2 >= len(lines) - 1

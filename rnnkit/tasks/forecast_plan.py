@@ -1,0 +1,197 @@
+"""The settings of a forecaster, chosen from the size and shape of the data."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from rnnkit.data.periods import find_periods
+from rnnkit.data.series import SeriesSet
+from rnnkit.errors import DataError, UsageError
+from rnnkit.tasks.options import TrainOptions
+from rnnkit.tasks.windows import QUANTILES, Window
+from rnnkit.training import Plan
+
+EVALUATIONS = 15
+LARGE = 20_000
+"""Points from which a data set counts as large: a wider network, larger batches, more steps."""
+
+
+class Settled(NamedTuple):
+    """Every choice made."""
+
+    options: TrainOptions
+    window: Window
+    plan: Plan
+    folds: int
+    skip: bool
+
+
+def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Settled:
+    """Fill in what the options leave open; drops series too short to use, with a notice.
+
+    Raises ``DataError`` naming the minimum where no series is long enough, ``UsageError`` for a season that makes no sense.
+    """
+    median = int(np.median([len(v) for v in series.values]))
+    periods = _periods(series, options.season, notices)
+    horizon = options.horizon or _horizon(periods, median)
+    if options.horizon is None:
+        notices.append(f"forecasting {horizon} steps ahead (--horizon)")
+    if options.season == "auto" and periods and periods[0] > max(24, 2 * horizon):
+        notices.append(f"the season of {periods[0]} steps is long beside a horizon of {horizon} and is not used; --season {periods[0]} insists")
+        periods = []
+    season = periods[0] if periods else 1
+    patch = _patch(season, horizon)
+    _drop_short(series, horizon, max(season, 4), notices)
+    shortest = min(len(v) for v in series.values)
+    folds = max(1, min(int(options.val * shortest) // horizon, 20))
+    fit = max(len(v) for v in series.values) - 2 * folds * horizon
+    context, patch = _context(options.context, periods, horizon, patch, median, fit, notices)
+    points = sum(len(v) for v in series.values)
+    large = points > LARGE
+    windows = sum(max(0, len(v) - 2 * folds * horizon - horizon - context // 2) for v in series.values)
+    hidden = options.hidden or (64 if points > 2000 else 32)
+    batch = options.batch or (256 if large else 64)
+    steps = options.steps or (
+        max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else (1000 if large else 300)
+    )
+    lr = options.lr or {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3}.get(options.optimizer, 5e-2)
+    dropout = options.dropout if options.dropout is not None else 0.0
+    settled = msgspec.structs.replace(
+        options, task="forecast", hidden=hidden, batch=batch, steps=steps, lr=lr, dropout=dropout, context=context,
+        horizon=horizon, season=",".join(map(str, periods)) or "none", target=series.target, time=series.time_name,
+        id=series.id_name, past=series.past_names, epochs=None,
+    )  # fmt: skip
+    values = np.concatenate(series.values)
+    window = Window(
+        context,
+        horizon,
+        patch,
+        periods,
+        _log_floor(series, values[np.isfinite(values)]),
+        list(QUANTILES) if options.output == "quantile" else [],
+        *_past_scaling(series, 2 * folds * horizon),
+    )
+    skip = windows > 0.2 * context * horizon
+    return Settled(settled, window, plan_of(settled, steps, lr), folds, skip)
+
+
+def plan_of(options: TrainOptions, steps: int, lr: float) -> Plan:
+    """The loop's plan from the options."""
+    chosen: dict[str, float] = {}
+    if options.optimizer == "adamw":
+        chosen = {"b2": 0.99, "decay": 0.01 if options.weight_decay is None else options.weight_decay}
+    if options.optimizer in ("sgd", "rmsprop") and options.momentum is not None:
+        chosen["momentum"] = options.momentum
+    elif options.optimizer == "sgd":
+        chosen["momentum"] = 0.9
+    warmup = min(0.2, 50 / steps) if options.warmup is None else options.warmup
+    return Plan(
+        steps=steps,
+        evaluate_every=max(1, steps // EVALUATIONS),
+        lr=lr,
+        optimizer=options.optimizer,
+        optimizer_options=chosen,
+        schedule=options.schedule,
+        schedule_options={"warmup": warmup},
+        clip=options.clip,
+        clip_value=options.clip_value,
+        patience=options.patience or 0,
+        stop=options.stop or 0,
+        seed=options.seed,
+    )
+
+
+def _periods(series: SeriesSet, season: str, notices: list[str]) -> list[int]:
+    if season == "auto":
+        found = find_periods(series.values, series.freq)
+        notices.append(f"season found: {', '.join(map(str, found))} steps" if found else "no season found")
+        return found
+    if season in ("none", "0", "1", ""):
+        return []
+    try:
+        periods = sorted({int(part) for part in season.split(",")})
+    except ValueError:
+        periods = [0]
+    longest = max(len(v) for v in series.values)
+    if periods[0] < 2 or periods[-1] * 2 > longest:
+        raise UsageError(
+            f"--season is auto, none, or steps such as 24 or 24,168, from 2 to half the data ({longest // 2}), not {season!r}"
+        )
+    return periods[:2]
+
+
+def _horizon(periods: list[int], median: int) -> int:
+    """One season where that is a usual distance, else 24 steps; at most an eighth of the data."""
+    wanted = 24
+    if periods:
+        wanted = periods[0] if 8 <= periods[0] <= 60 else 2 * periods[0] if periods[0] < 8 else 30
+    return max(1, min(wanted, median // 8))
+
+
+def _patch(season: int, horizon: int) -> int:
+    """Points per step of the encoder: one season, or a part of it (or of the horizon) of at most 32."""
+    if 4 <= season <= min(96, 2 * horizon):
+        return season
+    base = min(horizon, season if season > 1 else horizon)
+    return max(min(4, horizon), math.ceil(base / math.ceil(base / 32)))
+
+
+def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str]) -> None:
+    """Keep the series that have a fit, a select and a judge part."""
+    needed = 3 * horizon + minimum
+    keep = [i for i, v in enumerate(series.values) if len(v) >= needed]
+    if not keep:
+        longest = max(len(v) for v in series.values)
+        raise DataError(
+            f"at least {needed} points are needed to fit, select and judge forecasts of {horizon} (three horizons and "
+            f"{minimum} points of context), found {longest}; give a longer series or a smaller --horizon"
+            + (f" (at most {(longest - minimum) // 3})" if longest > minimum + 3 else "")
+        )
+    short = len(series.values) - len(keep)
+    if short:
+        notices.append(f"{short} of {len(series.values)} series are shorter than {needed} points and are left out")
+        for name in ("names", "values", "past", "times"):
+            setattr(series, name, [getattr(series, name)[i] for i in keep])
+
+
+def _context(
+    wanted: int | None, periods: list[int], horizon: int, patch: int, median: int, fit: int, notices: list[str]
+) -> tuple[int, int]:
+    """(context, patch): whole patches; by default twice the longest season or four horizons, at most 0.4 of the data."""
+    context = wanted or max(
+        min(max(2 * periods[-1] if periods else 0, 4 * horizon), int(0.4 * median), 2048), periods[0] if periods else 1
+    )
+    room = fit - horizon
+    if context > room:
+        if wanted:
+            notices.append(f"context shrinks from {wanted} to {room} steps, all that the fitted part has before a horizon")
+        context = room
+    patch = min(patch, context)
+    rounded = context // patch * patch if context + patch > room else math.ceil(context / patch) * patch
+    if wanted and rounded != wanted and wanted <= room:
+        notices.append(f"context is {rounded} steps rather than {wanted}: whole patches of {patch}")
+    return max(rounded, patch), patch
+
+
+def _log_floor(series: SeriesSet, values: np.ndarray) -> float:
+    """Logarithms where (nearly) all values are positive; 0 is none."""
+    if values.min(initial=1) < 0 or (values <= 0).mean() >= 0.01:
+        return 0.0
+    positive = np.mean([np.nanmin(v) > 0 for v in series.values])
+    return float(max(0.5 * values[values > 0].min(), 1e-6)) if positive >= 0.8 else 0.0
+
+
+def _past_scaling(series: SeriesSet, held_out: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the other columns over the part that is fitted."""
+    if not series.past_names:
+        return [], []
+    rows = np.concatenate([p[: len(p) - held_out] for p in series.past])
+    rows = np.where(np.isfinite(rows), rows, np.nan)
+    empty = ~np.isfinite(rows).any(axis=0)
+    rows[:, empty] = 0.0
+    mean, scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    return mean.tolist(), np.where(scale > 0, scale, 1.0).tolist()

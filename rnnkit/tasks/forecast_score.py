@@ -1,0 +1,111 @@
+"""Forecasts scored beside the simple rules that they must beat, from rolling origins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit import baselines, metrics
+from rnnkit.nn import Network
+from rnnkit.tasks.windows import Pool, Window
+
+ROWS = 1024
+"""Windows per pass when predicting."""
+
+
+def predict_windows(network: Network, pool: Pool, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Forecasts ``[B,H,Q]`` in the file's units for windows that end before ``cuts``."""
+    parts = []
+    for i in range(0, len(series), ROWS):
+        inputs, level, scale = pool.inputs(series[i : i + ROWS], cuts[i : i + ROWS])
+        z, _ = network.forward(inputs)
+        parts.append(pool.unscaled(z, level, scale))
+    return np.concatenate(parts)
+
+
+def origins(length: int, horizon: int, folds: int, stride: int) -> np.ndarray:
+    """The last ``folds`` origins of a series, ``stride`` apart, the last one ``horizon`` before its end."""
+    return length - horizon - stride * np.arange(folds)[::-1]
+
+
+def report(
+    network: Network, window: Window, values: Sequence[np.ndarray], past: Sequence[np.ndarray], cuts: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """Metrics of the network and of the baselines over the same windows, and a verdict.
+
+    ``cuts[i]``: origins in series i. MASE is scaled by the seasonal-naive errors before the
+    series' first origin; means go over windows that have at least one real value.
+    """
+    pool = Pool(window, values, past)
+    series = np.concatenate([np.full(len(c), i) for i, c in enumerate(cuts)])
+    at = np.concatenate(list(cuts)).astype(np.int64)
+    answer = predict_windows(network, pool, series, at)
+    actual = pool.targets(series, at)
+    Q = window.quantiles
+    middle = answer[:, :, Q.index(0.5)] if Q else answer[:, :, 0]
+    m = window.season
+    naive2 = np.stack([baselines.naive2(values[i][:c], window.horizon, m) for i, c in zip(series, at, strict=True)])
+    rules = {"naive": [baselines.naive(values[i][:c], window.horizon) for i, c in zip(series, at, strict=True)]}
+    if m > 1:
+        rules["seasonal naive"] = [
+            baselines.seasonal_naive(values[i][:c], window.horizon, m) for i, c in zip(series, at, strict=True)
+        ]
+    else:
+        rules["drift"] = [baselines.drift(values[i][:c], window.horizon) for i, c in zip(series, at, strict=True)]
+    before = [values[i][: cuts[i][0]] for i in series]
+    reference = _scores(actual, naive2, before, m)
+    named = {"model": middle, **{name: np.stack(f) for name, f in rules.items()}}
+    scores = {name: _scores(actual, f, before, m) for name, f in named.items()}
+    table = {name: _means(one, reference) for name, one in scores.items()}
+    if Q:
+        inside = table["model"]
+        inside["pinball"] = float(np.mean([metrics.pinball(actual, answer[:, :, k], q) for k, q in enumerate(Q)]))
+        inside["coverage80"] = metrics.coverage(actual, answer[:, :, Q.index(0.1)], answer[:, :, Q.index(0.9)])
+        inside["coverage95"] = metrics.coverage(actual, answer[:, :, Q.index(0.025)], answer[:, :, Q.index(0.975)])
+    model = table.pop("model")
+    best = min(table, key=lambda name: table[name]["mase"])
+    return {
+        "metrics": model,
+        "baselines": table,
+        "windows": len(at),
+        "verdict": verdict(scores["model"]["mase"], scores[best]["mase"], best),
+    }
+
+
+def _scores(actual: np.ndarray, f: np.ndarray, before: Sequence[np.ndarray], m: int) -> dict[str, np.ndarray]:
+    """Per window: MASE, sMAPE and squared error."""
+    rows = range(len(actual))
+    return {
+        "mase": np.array([metrics.mase(actual[i], f[i], before[i], m) for i in rows]),
+        "smape": np.array([metrics.smape(actual[i], f[i]) for i in rows]),
+        "rmse": np.array([metrics.rmse(actual[i], f[i]) ** 2 for i in rows]),
+    }
+
+
+def _means(one: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
+    """Means over windows; OWA against the competition's Naive2 (Makridakis et al. 2020)."""
+    mase, smape = _mean(one["mase"]), _mean(one["smape"])
+    owa = 0.5 * (smape / _mean(reference["smape"]) + mase / _mean(reference["mase"]))
+    return {"mase": mase, "smape": smape, "owa": owa, "rmse": float(np.sqrt(_mean(one["rmse"])))}
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the finite ones, NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
+
+
+def verdict(model: np.ndarray, baseline: np.ndarray, name: str) -> str:
+    """One sentence: does the model beat the best baseline, by how much, on how much evidence."""
+    both = np.isfinite(model) & np.isfinite(baseline)
+    if not both.any():
+        return "no verdict: the series does not vary, so errors have no scale"
+    a, b = float(model[both].mean()), float(baseline[both].mean())
+    windows, wins = int(both.sum()), int((model[both] < baseline[both]).sum())
+    evidence = f"MASE {a:.3f} against {b:.3f}, better in {wins} of {windows} window{'s' if windows > 1 else ''}"
+    weak = "; one window is weak evidence" if windows == 1 else ""
+    if a < b:
+        return f"beats {name} by {100 * (1 - a / b):.0f} % ({evidence}){weak}"
+    return f"does not beat {name} ({evidence}); the simple rule is the better forecast here{weak}"
