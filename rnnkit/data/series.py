@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.frequency import Frequency, find_frequency
+from rnnkit.data.periods import find_periods
 from rnnkit.data.roles import Roles, find_roles
 from rnnkit.data.source import Source
 from rnnkit.data.tables import Table, read_table
 from rnnkit.errors import DataError, UsageError
 
 Floats = NDArray[np.float64]
+__all__ = ["GAPS", "SeriesSet", "find_periods", "read_series"]
+
 GAPS = ("keep", "mask", "fill")
 MAX_GROWTH = 10  # rows put into gaps may make a series at most this many times as long
 

@@ -1,0 +1,228 @@
+"""The honest opponents: forecasts without learning, and a Kneser–Ney n-gram model of tokens.
+
+Every forecast takes the history [n] (NaN where missing), the horizon H and the season m in steps, and gives [H].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnkit.errors import DataError
+
+Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
+
+
+def _known(history: ArrayLike) -> tuple[Floats, Longs]:
+    """The history as float64 and the indices of its values."""
+    y = np.asarray(history, dtype=np.float64)
+    at = np.flatnonzero(~np.isnan(y))
+    if not at.size:
+        raise DataError("expected a history with at least one value, found none; give a longer one")
+    return y, at
+
+
+def naive(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """The last value, repeated."""
+    y, at = _known(history)
+    return np.full(horizon, y[at[-1]])
+
+
+def mean(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """The mean of the history, repeated."""
+    y, at = _known(history)
+    return np.full(horizon, y[at].mean())
+
+
+def drift(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """The straight line through the first and the last value, continued."""
+    y, at = _known(history)
+    slope = (y[at[-1]] - y[at[0]]) / max(at[-1] - at[0], 1)
+    return y[at[-1]] + slope * (np.arange(1, horizon + 1) + len(y) - 1 - at[-1])
+
+
+def seasonal_naive(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """The value one season earlier; where that is missing, the season before it, in the end the last value."""
+    return _seasonal(history, horizon, m, 1)
+
+
+def seasonal_mean(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """The mean at the same phase over the last four seasons (fewer where the history is shorter)."""
+    return _seasonal(history, horizon, m, 4)
+
+
+def _seasonal(history: ArrayLike, horizon: int, m: int, seasons: int) -> Floats:
+    y, at = _known(history)
+    short = -len(y) % m
+    table = np.concatenate([np.full(short, np.nan), y]).reshape(-1, m)
+    profile = np.full(m, y[at[-1]])
+    for phase in range(m):
+        own = table[:, phase]
+        own = own[~np.isnan(own)]
+        if own.size:
+            profile[phase] = own[-seasons:].mean()
+    return np.resize(profile, horizon)
+
+
+def naive2(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
+    """M4's reference: the last value of the seasonally adjusted series, with the seasonality put back.
+
+    Adjusted only if at least three seasons are there and the autocorrelation at m passes a 90 % test; by classical
+    multiplicative decomposition, or additive where values are not all positive (M4 had none such).
+    Makridakis, Spiliotis & Assimakopoulos 2020, with the test of the competition's published scripts.
+    """
+    y, at = _known(history)
+    if m < 2 or not _is_seasonal(y[at[0] :], m):
+        return naive(y, horizon)
+    whole = np.interp(np.arange(len(y)), at, y[at])
+    multiply = bool(whole.min() > 0)
+    weights = np.ones(m) / m if m % 2 else np.concatenate([[0.5], np.ones(m - 1), [0.5]]) / m
+    half = m // 2
+    trend = np.convolve(whole, weights, "valid")
+    inner = whole[half : half + len(trend)]
+    ratio = inner / trend if multiply else inner - trend
+    phase = np.arange(half, half + len(trend)) % m
+    figure = np.bincount(phase, ratio, m) / np.bincount(phase, minlength=m)
+    figure = figure / figure.mean() if multiply else figure - figure.mean()
+    last, ahead = figure[at[-1] % m], figure[np.arange(len(y), len(y) + horizon) % m]
+    return y[at[-1]] / last * ahead if multiply else y[at[-1]] - last + ahead
+
+
+def _is_seasonal(y: Floats, m: int) -> bool:
+    """M4's test: |r_m| > 1.645 √((1 + 2 Σ_{i<m} r_i²) / n), r the autocorrelation, n at least 3 m."""
+    n = len(y)
+    if n < 3 * m:
+        return False
+    known = ~np.isnan(y)
+    x = np.where(known, y - y[known].mean(), 0.0)
+    variance = x @ x
+    if variance <= 0:
+        return False
+    r = np.array([x[k:] @ x[:-k] for k in range(1, m + 1)]) / variance
+    return bool(abs(r[-1]) > 1.645 * np.sqrt((1 + 2 * np.sum(r[:-1] ** 2)) / known.sum()))
+
+
+FORECASTS: dict[str, Callable[[ArrayLike, int, int], Floats]] = {
+    "naive": naive,
+    "seasonal naive": seasonal_naive,
+    "seasonal mean": seasonal_mean,
+    "drift": drift,
+    "mean": mean,
+    "naive2": naive2,
+}
+
+
+class NGram:
+    """An n-gram model of ids with interpolated modified Kneser–Ney smoothing (Chen & Goodman 1998).
+
+    Grams of every length are numbered by sorting pairs (number of the context, id), so that fitting and scoring are
+    a few sorts and searches over whole arrays. Lower orders count in how many contexts a gram occurs instead of how
+    often; the lowest is mixed with the uniform distribution, so that no id has probability zero.
+    """
+
+    def __init__(self, ids: NDArray[Any], vocab_size: int, order: int) -> None:
+        x = np.asarray(ids, dtype=np.int64)
+        order = max(1, min(order, len(x)))
+        if not len(x) or x.min() < 0 or x.max() >= vocab_size:
+            raise DataError(f"expected at least one id from 0 to {vocab_size - 1}, found {len(x)} ids, some outside")
+        self.vocab_size, self.order = vocab_size, order
+        self._keys: list[Longs] = []  # per order: sorted context · V + id
+        grams: list[Longs] = []  # per order: number of the gram that ends at each position, from position order − 1 on
+        first: list[Longs] = []
+        raw = []
+        context = np.zeros(len(x), dtype=np.int64)
+        for k in range(order):
+            keys, start, gram, count = np.unique(
+                context * vocab_size + x[k:], return_index=True, return_inverse=True, return_counts=True
+            )
+            self._keys.append(keys)
+            grams.append(gram)
+            first.append(start)
+            raw.append(count)
+            context = gram[:-1]
+        self._mass: list[Floats] = []  # per order and gram: discounted count over the context's total
+        self._rest: list[Floats] = []  # per order and context: weight of the next lower order
+        for k in range(order):
+            # The (k+2)-gram first seen at i (counted from k+1) has the (k+1)-gram ending there as its suffix.
+            counts = raw[k] if k == order - 1 else np.bincount(grams[k][first[k + 1] + 1], minlength=len(raw[k]))
+            self._smooth(k, counts.astype(np.int64))
+
+    def _smooth(self, k: int, counts: Longs) -> None:
+        """Discounts D₁, D₂, D₃₊ from the counts of counts; what they free goes to the lower order."""
+        n1, n2, n3, n4 = (int(np.sum(counts == c)) for c in (1, 2, 3, 4))
+        if n1 and n2 and n3 and n4:
+            y = n1 / (n1 + 2 * n2)
+            d = np.array([0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3])
+            d = np.clip(d, 0.05, [0.05, 0.95, 1.95, 2.95])
+        else:  # too few grams to estimate from
+            d = np.array([0, 0.5, 0.5, 0.5])
+        d[0] = 0
+        discount = d[np.minimum(counts, 3)]
+        context = self._keys[k] // self.vocab_size
+        size = 1 if k == 0 else len(self._keys[k - 1])
+        total = np.bincount(context, counts, size)
+        freed = np.bincount(context, discount, size)
+        self._mass.append((counts - discount) / np.maximum(total, 1)[context])
+        self._rest.append(np.where(total > 0, freed / np.maximum(total, 1), 1.0))
+
+    def _extend(self, k: int, context: Longs, x: Longs) -> Longs:
+        """Numbers of the (k+1)-grams (context, x), −1 where they were not seen."""
+        keys = self._keys[k]
+        wanted = context * self.vocab_size + x
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where((context >= 0) & (keys[at] == wanted), at, -1)
+
+    def _mix(self, k: int, context: Longs, gram: Longs, lower: Floats) -> Floats:
+        """p = discounted count / total + freed weight · lower; lower alone after a context never seen."""
+        seen = context >= 0
+        rest = np.where(seen, self._rest[k][np.maximum(context, 0)], 1.0)
+        return np.where(gram >= 0, self._mass[k][np.maximum(gram, 0)], 0.0) + rest * lower
+
+    def score(self, ids: NDArray[Any]) -> Floats:
+        """Negative log-probability of each id [n] given those before it, in nats."""
+        x = np.asarray(ids, dtype=np.int64)
+        p = np.full(len(x), 1 / self.vocab_size)
+        context = np.zeros(len(x), dtype=np.int64)
+        for k in range(min(self.order, len(x))):
+            gram = self._extend(k, context, x[k:])
+            p[k:] = self._mix(k, context, gram, p[k:])
+            context = gram[:-1]
+        return -np.log(p)
+
+    def nats(self, ids: NDArray[Any]) -> float:
+        """Mean nats per id of a text of ids [n]."""
+        return float(self.score(ids).mean())
+
+    def probabilities(self, context: NDArray[Any] | Iterable[int]) -> Floats:
+        """[vocab_size]: the distribution of the id that follows these."""
+        before = np.asarray(list(context), dtype=np.int64)
+        every = np.arange(self.vocab_size, dtype=np.int64)
+        p = np.full(self.vocab_size, 1 / self.vocab_size)
+        for k in range(min(self.order, len(before) + 1)):
+            number = np.zeros(1, dtype=np.int64)
+            for j, i in enumerate(before[len(before) - k :]):
+                number = self._extend(j, number, np.array([i]))
+            whole = np.repeat(number, self.vocab_size)
+            p = self._mix(k, whole, self._extend(k, whole, every), p)
+        return p
+
+
+def best_ngram(
+    ids: NDArray[Any], vocab_size: int, orders: Iterable[int] = range(1, 9), held_out: float = 0.1
+) -> tuple[NGram, dict[int, float]]:
+    """The n-gram order with the fewest nats on the held-out end of the ids, fitted again on all of them.
+
+    Returns (model, {order: held-out nats per id}); orders are tried upwards until one is worse than the one before.
+    """
+    cut = max(1, len(ids) - max(1, int(held_out * len(ids))))
+    tried: dict[int, float] = {}
+    for order in sorted(orders):
+        tried[order] = NGram(ids[:cut], vocab_size, order).nats(ids[cut:]) if cut < len(ids) else 0.0
+        before = list(tried.values())
+        if len(before) > 1 and before[-1] >= before[-2]:
+            break
+    return NGram(ids, vocab_size, min(tried, key=lambda k: (tried[k], k))), tried
