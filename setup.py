@@ -19,6 +19,7 @@ FLAGS = [
     "-fno-trapping-math",  # lets a clamp be one min or max; NaN still passes
     "-ffp-contract=fast",  # a*b + c is one fused operation
     "--param=max-completely-peel-times=7",  # gcc would unroll a 16-lane loop before it could become one instruction
+    "-fno-loop-interchange",  # gcc 12 swaps the rows and the K loop of some tiles, whose sums then leave the registers
     "-g0",  # small files
 ]
 LEVELS = {"baseline": []}
@@ -51,7 +52,8 @@ class BuildKernels(build_ext):
             if os.environ.get("RNNKIT_REQUIRE_EXT") == "1":
                 raise
             reason = str(error).splitlines()[0]
-            print(f"rnnkit: {extension.name} was not compiled ({reason}); without it rnnkit runs on another build or on Numba.", file=sys.stderr)
+            message = f"{extension.name} was not compiled ({reason}); rnnkit runs without, on another build or Numba"
+            print(f"rnnkit: {message}.", file=sys.stderr)
 
     def _compiles(self, flag):
         with tempfile.TemporaryDirectory() as folder:

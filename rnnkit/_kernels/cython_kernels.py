@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -27,15 +28,33 @@ def _module(dtype: str, suffix: str) -> Any:
     return importlib.import_module(f"rnnkit._kernels._{dtype}_{suffix}")
 
 
+@contextmanager
+def _short_spin() -> Iterator[None]:
+    """While libgomp is first loaded: its threads wait 20 µs for one another before they sleep, not 6 ms.
+
+    With as many threads as cores, each spin on a core that another process needs costs a whole time slice
+    (8 ms a pass, measured, instead of 1).  Whoever sets either variable decides for himself.
+    """
+    if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
 def _choose() -> tuple[str, str]:
     """The instruction set to run, and why."""
-    here = _module("f32", "baseline").level()
+    with _short_spin():
+        here = _module("f32", "baseline").level()
     forced = os.environ.get("RNNKIT_ISA", "")
     if forced:
         if forced not in _LEVELS:
             raise RnnkitError(f"RNNKIT_ISA is one of {', '.join(_LEVELS)}, not {forced!r}")
         if _LEVELS[forced][1] > here:
-            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, which this processor or its operating system does not support; unset it")
+            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, which this machine does not support; unset it")
         try:
             _module("f32", _LEVELS[forced][0])
         except ImportError as error:
@@ -57,8 +76,8 @@ _MODULES: dict[np.dtype[Any], ModuleType] = {
     np.dtype(np.float64): _module("f64", _LEVELS[_ISA][0]),
 }
 
-for _m in _MODULES.values():
-    os.register_at_fork(after_in_child=_m.one_thread)
+for _each in _MODULES.values():  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_each.one_thread)
 
 
 def _prepare(variant: str, params: Mapping[str, np.ndarray]) -> Any:
