@@ -13,13 +13,14 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+REQUIRED = os.environ.get("RNNKIT_REQUIRE_EXT") == "1"
 FLAGS = [
     "-O3",  # vectorises and unrolls the tiles
     "-fno-math-errno",  # sqrt and tanh need not set errno
     "-fno-trapping-math",  # lets a clamp be one min or max; NaN still passes
     "-ffp-contract=fast",  # a*b + c is one fused operation
-    "--param=max-completely-peel-times=7",  # gcc would unroll a 16-lane loop before it could become one instruction
-    "-fno-loop-interchange",  # gcc 12 swaps the rows and the K loop of some tiles, whose sums then leave the registers
+    "--param=max-completely-peel-times=7",  # else gcc unrolls 16 lanes before they can become one register
+    "-fno-loop-interchange",  # gcc 12 would swap rows and K in some tiles: their sums leave the registers
     "-g0",  # small files
 ]
 LEVELS = {"baseline": []}
@@ -32,35 +33,37 @@ DIRECTIVES = {"boundscheck": False, "wraparound": False, "cdivision": True, "ini
 
 
 class BuildKernels(build_ext):
-    """Builds in parallel, with OpenMP where there is one, and gives up politely."""
+    """Builds in parallel with the flags that this compiler knows, and gives up politely."""
 
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        self.failed = []
 
     def build_extensions(self):
-        openmp = ["-fopenmp"] if self._compiles("-fopenmp") else []
+        flags = [flag for flag in FLAGS if self._knows(flag)]
+        openmp = ["-fopenmp"] if self._knows("-fopenmp", "#include <omp.h>") else []
         for extension in self.extensions:
-            extension.extra_compile_args += openmp
+            extension.extra_compile_args += flags + openmp
             extension.extra_link_args += openmp
         super().build_extensions()
+        if self.failed:
+            print(f"rnnkit: {self.failed[0]}; rnnkit works without, on another build or Numba.", file=sys.stderr)
 
     def build_extension(self, extension):
         try:
             super().build_extension(extension)
         except Exception as error:
-            if os.environ.get("RNNKIT_REQUIRE_EXT") == "1":
+            if REQUIRED:
                 raise
-            reason = str(error).splitlines()[0]
-            message = f"{extension.name} was not compiled ({reason}); rnnkit runs without, on another build or Numba"
-            print(f"rnnkit: {message}.", file=sys.stderr)
+            self.failed.append(f"{extension.name} could not be compiled ({str(error).splitlines()[0]})")
 
-    def _compiles(self, flag):
+    def _knows(self, flag, include=""):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_num_threads() - 1; }\n")
+            source.write_text(f"{include}\nint main(void) {{ return 0; }}\n")
             try:
-                objects = self.compiler.compile([str(source)], folder, extra_preargs=[flag])
+                objects = self.compiler.compile([str(source)], folder, extra_preargs=[flag, "-Werror"])
                 self.compiler.link_executable(objects, "probe", folder, extra_preargs=[flag])
             except Exception:
                 return False
@@ -77,7 +80,8 @@ def extensions():
             f"rnnkit._kernels._{dtype}_{level}",
             [f"rnnkit/_kernels/_{dtype}_{level}.pyx"],
             define_macros=MACROS,
-            extra_compile_args=FLAGS + march,
+            extra_compile_args=march,
+            optional=not REQUIRED,
         )
         for level, march in LEVELS.items()
         for dtype in ("f32", "f64")
