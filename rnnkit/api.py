@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,14 @@ RUNS = Path("runs")
 """Where runs go, and are looked for, when nothing else is said."""
 
 
+def open_source(data: Any) -> Any:
+    """``-`` as a stream of standard input that can be read twice; anything else as it is."""
+    return BytesIO(sys.stdin.buffer.read()) if data == "-" else data
+
+
 def prepare(data: Any, options: TrainOptions) -> TaskJob:
     """Read and check the data and resolve every option; nothing is written."""
+    data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
     job: TaskJob = get_task(name).prepare(data, options)
     return job
@@ -30,6 +38,7 @@ def prepare(data: Any, options: TrainOptions) -> TaskJob:
 
 def check(data: Any, options: TrainOptions) -> Findings:
     """What a training of ``data`` would read and choose."""
+    data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
     findings: Findings = get_task(name).check(data, options)
     return findings
@@ -45,7 +54,7 @@ def train_events(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Train a prepared job, yielding events (``rnnkit.training``); ``out`` defaults to ``runs/NAME``, NAME from the data."""
-    path = default_run(job, resume) if out is None else Path(out)
+    path = default_run(job.resolved.data or job.task, resume) if out is None else Path(out)
     if resume:
         refuse_other_options(job, Run(path))
     start = None if start_from is None else load(start_from).network.parameters.values
@@ -62,9 +71,9 @@ def train_events(
     )
 
 
-def default_run(job: TaskJob, resume: bool) -> Path:
-    """``runs/NAME``: the newest run of that data to resume, else the first free name."""
-    stem = Path(job.resolved.data or job.task).name.split(".")[0] or job.task
+def default_run(data: str, resume: bool = False) -> Path:
+    """``runs/NAME``, NAME from the data: the newest such run to resume, else the first free name."""
+    stem = Path(data).name.split(".")[0] or "run"
     base = RUNS / (stem if stem != "-" else "stdin")
     if not resume:
         return free_path(base)
@@ -103,7 +112,9 @@ def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) 
     """
     resume, force = options.pop("resume", False), options.pop("force", False)
     start_from = options.pop("start_from", None)
-    settings = make_options({"data": str(data), **options})
+    if resume and out is not None:
+        options = {**options_of(out), **options}
+    settings = make_options({**options, "data": str(data)})
     for event in train_events(prepare(data, settings), out, resume=resume, force=force, start_from=start_from):
         if isinstance(event, Finished):
             return load(event.run.path)
