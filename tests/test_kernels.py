@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,6 +183,22 @@ def test_decaying_states_stay_right_and_denormals_stay_on(backend, variant, make
 def test_description_is_one_line(backend):
     assert len(describe(backend).splitlines()) == 1
     assert len(describe(backend)) > len(backend)
+
+
+def test_numba_keeps_its_code_where_only_the_user_writes(tmp_path, monkeypatch):
+    numba_jit = pytest.importorskip("rnnkit._kernels.numba_jit")
+    monkeypatch.setattr(numba_jit.config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = Path(numba_jit._cache_folder())
+    assert folder.parent == tmp_path / "rnnkit"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert numba_jit._cache_folder() == ""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    assert numba_jit._cache_folder() == ""
+    monkeypatch.setattr(numba_jit.config, "CACHE_DIR", str(tmp_path / "named"))
+    assert Path(numba_jit._cache_folder()).parent == tmp_path / "named"
 
 
 FORK = """

@@ -1,0 +1,48 @@
+"""How the Numba backend compiles, and where the result is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+config: Any = numba.config
+
+if config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
+
+def _cache_folder() -> str:
+    """A folder that only this user can write to, since code is read back from it, or nothing.
+
+    Its name tells versions of Numba and of these sources apart: Numba itself looks only at the file of
+    the function called, not at those of the functions that were compiled into it.
+    """
+    try:
+        sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("numba_*.py")))
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "rnnkit"
+        name = f"numba-{numba.__version__}-{hashlib.sha256(sources).hexdigest()[:8]}"
+        folder = Path(config.CACHE_DIR or caches) / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except (OSError, RuntimeError):
+        return ""
+    private = status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return str(folder) if private and os.access(folder, os.W_OK | os.X_OK) else ""
+
+
+CACHE = _cache_folder()
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile at first use, keep in ``CACHE``, run without the GIL; NaN and infinity keep their meaning."""
+    others, config.CACHE_DIR = config.CACHE_DIR, CACHE  # Numba reads it here, once for each function
+    try:
+        return numba.njit(nogil=True, cache=bool(CACHE), fastmath={"contract"}, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = others
