@@ -123,7 +123,7 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
         size = int.from_bytes(content[:8], "little")
         header = msgspec.json.decode(content[8 : 8 + size]) if 0 < size <= len(content) - 8 else {}
         text = header["__metadata__"][KEY]
-        arrays = decode(content)
+        arrays = dict(sorted(decode(content).items()))
     except (SafetensorError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is not a whole rnnkit file ({len(content)} bytes); use the run's previous checkpoint or train again") from error
     wanted = "rnnkit.model" if kind is ModelMeta else "rnnkit.checkpoint"

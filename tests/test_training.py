@@ -1,0 +1,240 @@
+"""The loop: resumed runs end in the same bytes, divergence is survived, kills leave a run that loads."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jobs import TinyJob, sha256  # noqa: E402
+
+from rnnkit.cells import CELLS  # noqa: E402
+from rnnkit.errors import DivergedError, RnnkitError, UsageError  # noqa: E402
+from rnnkit.nn.optim import OPTIMIZERS  # noqa: E402
+from rnnkit.run import MODEL, Run  # noqa: E402
+from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped, train  # noqa: E402
+
+
+def finish(job, path, **options):
+    """Train to the end and return the events."""
+    events = list(train(job, path, **options))
+    assert isinstance(events[-1], Finished)
+    return events
+
+
+def stop_after(count):
+    """An ``interrupted`` that says yes once ``count`` steps were allowed."""
+    asked = iter(range(10**6))
+    return lambda: next(asked) >= count
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_interrupted_at_any_step_ends_in_the_same_bytes(tmp_path, cell, optimizer):
+    job = TinyJob(cell, optimizer=optimizer, lr=0.02, steps=5)
+    whole = finish(job, tmp_path / "whole")
+    steps = sum(isinstance(e, Stepped) for e in whole)
+    assert steps >= 6  # both stages
+    for k in range(steps):
+        path = tmp_path / str(k)
+        events = list(train(job, path, interrupted=stop_after(k)))
+        assert isinstance(events[-1], Interrupted)
+        finish(job, path, resume=True)
+        assert sha256(path / MODEL) == sha256(tmp_path / "whole" / MODEL), f"interrupted after step {k}"
+
+
+def test_interrupted_at_every_step_of_one_run(tmp_path):
+    job = TinyJob("lstm", schedule="plateau", schedule_options={"patience": 0})
+    finish(job, tmp_path / "whole")
+    list(train(job, tmp_path / "bits", interrupted=stop_after(1)))
+    for _ in range(100):
+        if isinstance(list(train(job, tmp_path / "bits", resume=True, interrupted=stop_after(1)))[-1], Finished):
+            break
+    assert sha256(tmp_path / "bits" / MODEL) == sha256(tmp_path / "whole" / MODEL)
+    steps = [(r["stage"], r["step"]) for r in Run(tmp_path / "bits").read_log()]
+    assert steps == [(r["stage"], r["step"]) for r in Run(tmp_path / "whole").read_log()]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_do_not_change_the_bytes(tmp_path, cell):
+    digests = set()
+    for threads in (1, 2, 3):
+        finish(TinyJob(cell, threads=threads), tmp_path / str(threads))
+        digests.add(sha256(tmp_path / str(threads) / MODEL))
+    assert len(digests) == 1
+
+
+def test_seeds_change_the_bytes(tmp_path):
+    for seed in (0, 1):
+        finish(TinyJob(seed=seed), tmp_path / str(seed))
+    assert sha256(tmp_path / "0" / MODEL) != sha256(tmp_path / "1" / MODEL)
+
+
+def test_training_learns_and_keeps_the_best(tmp_path):
+    job = TinyJob(stages=("fit",), steps=60, evaluate_every=10, dropout=0.0)
+    events = finish(job, tmp_path / "run")
+    losses = [e.selected for e in events if isinstance(e, Evaluated)]
+    judged = next(e for e in events if isinstance(e, Judged))
+    assert judged.report["metrics"]["loss"] == min(losses)
+    steps = [e.loss for e in events if isinstance(e, Stepped)]
+    assert np.mean(steps[-10:]) < np.mean(steps[:10])
+
+
+def test_patience_stops_early(tmp_path):
+    job = TinyJob(stages=("fit",), steps=400, evaluate_every=2, lr=0.5, patience=3)
+    events = finish(job, tmp_path / "run")
+    best = next(e for e in events if isinstance(e, Judged)).best_step
+    last = max(e.step for e in events if isinstance(e, Stepped))
+    assert last < 400
+    assert last == best + 3 * 2
+
+
+class Exploding(TinyJob):
+    """Its loss is not finite at the steps of the first stage in ``bad``."""
+
+    bad: tuple[int, ...] = ()
+
+    def __init__(self, **plan):
+        super().__init__(**plan)
+        finite, self.now = self.loss, -1
+
+        def loss(prediction, target, weight=None):
+            value, gradient = finite(prediction, target, weight)
+            return (math.nan if self.now in self.bad else value), gradient
+
+        self.loss = loss
+
+    def batch(self, stage, step):
+        self.now = step if stage == "fit" else -1
+        return super().batch(stage, step)
+
+    def select(self, network):
+        self.now = -1
+        return super().select(network)
+
+
+def test_a_loss_that_is_not_finite_is_survived_at_half_the_rate(tmp_path):
+    job = Exploding(steps=12)
+    job.bad = (3, 6)
+    events = finish(job, tmp_path / "run")
+    returned = [e for e in events if isinstance(e, Returned)]
+    assert [(e.step, e.count, e.lr) for e in returned] == [(4, 1, 0.025), (7, 2, 0.0125)]
+    arrays, _ = Run(tmp_path / "run").load_model()
+    assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_after_three_returns_training_stops_with_the_best_model(tmp_path):
+    job = Exploding(steps=40)
+    job.bad = (5, 6, 7, 8)
+    with pytest.raises(DivergedError, match="not finite") as caught:
+        list(train(job, tmp_path / "run"))
+    assert caught.value.exit_code == 5
+    arrays, _ = Run(tmp_path / "run").load_model()
+    assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_returns_are_resumed_exactly(tmp_path):
+    job = Exploding(steps=8)
+    job.bad = (3, 4)
+    finish(job, tmp_path / "whole")
+    for k in range(2, 8):
+        list(train(job, tmp_path / str(k), interrupted=stop_after(k)))
+        finish(job, tmp_path / str(k), resume=True)
+        assert sha256(tmp_path / str(k) / MODEL) == sha256(tmp_path / "whole" / MODEL)
+
+
+def test_the_clock_plans_the_steps(tmp_path):
+    events = finish(TinyJob(stages=("fit",)), tmp_path / "run", max_seconds=60)
+    assert next(e for e in events if isinstance(e, Started)).plan.steps == 7
+    assert "steps = 7" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_time_that_runs_out_ends_the_first_stage(tmp_path):
+    job = TinyJob(stages=("fit",))
+    events = finish(job, tmp_path / "run", max_seconds=1e-9)
+    assert [e.step for e in events if isinstance(e, Evaluated)] == [1]
+    assert "stop = 1" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_other_data_is_refused(tmp_path):
+    job = TinyJob()
+    list(train(job, tmp_path / "run", interrupted=stop_after(2)))
+    job.fingerprint = "other"
+    with pytest.raises(UsageError, match="data"):
+        next(train(job, tmp_path / "run", resume=True))
+
+
+def test_an_existing_folder_is_refused_and_left_alone(tmp_path):
+    finish(TinyJob(), tmp_path / "run")
+    before = sha256(tmp_path / "run" / MODEL)
+    with pytest.raises(UsageError, match="exists"):
+        next(train(TinyJob(seed=5), tmp_path / "run"))
+    assert sha256(tmp_path / "run" / MODEL) == before
+    finish(TinyJob(seed=5), tmp_path / "run", replace=True)
+    assert sha256(tmp_path / "run" / MODEL) != before
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_start_weights_are_taken(tmp_path):
+    job = TinyJob(stages=("fit",), steps=1, lr=1e-12, optimizer_options={"decay": 0.0})
+    start = np.full(len(job.network().parameters), 0.25, np.float32)
+    finish(job, tmp_path / "run", start=start)
+    arrays, _ = Run(tmp_path / "run").load_model()
+    assert all(np.allclose(a, 0.25) for a in arrays.values())
+
+
+def test_progress_that_is_not_finite_has_no_best_loss(tmp_path):
+    job = TinyJob(steps=4)
+    events = finish(job, tmp_path / "run")
+    assert all(math.isfinite(e.selected) for e in events if isinstance(e, Evaluated))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_killed_at_random_moments_the_run_still_loads_and_goes_on(tmp_path):
+    """Kill -9 somewhere in a training that saves after every step; what is on disk must always load."""
+    rng = np.random.default_rng(7)
+    job = TinyJob(steps=400, evaluate_every=3)
+    path = tmp_path / "run"
+    killed = 0
+    for moment in range(100):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the test process may have threads; the child runs one
+            child = os.fork()
+        if not child:
+            try:
+                for _ in train(job, path, resume=path.exists(), save_every=0.0):
+                    pass
+            finally:
+                os._exit(0)
+        time.sleep(float(rng.uniform(0.002, 0.03)))
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        if path.exists():  # it appears whole or not at all
+            run = Run(path)
+            run.load_model()
+            run.load_checkpoint()
+            run.read_log()
+        if moment == 50 and path.exists():
+            path.rename(tmp_path / "first")
+    assert killed >= 50
+    assert path.exists() or (tmp_path / "first").exists()
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RnnkitError, match="disk is full") as caught:
+        list(train(TinyJob(), tmp_path / "run"))
+    assert caught.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
