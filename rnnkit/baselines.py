@@ -216,13 +216,13 @@ def best_ngram(
 ) -> tuple[NGram, dict[int, float]]:
     """The n-gram order with the fewest nats on the held-out end of the ids, fitted again on all of them.
 
-    Returns (model, {order: held-out nats per id}); orders are tried upwards until one is worse than the one before.
+    Returns (model, {order: held-out nats per id}); orders are tried upwards until two
+    in a row are no better than the best.
     """
     cut = max(1, len(ids) - max(1, int(held_out * len(ids))))
     tried: dict[int, float] = {}
     for order in sorted(orders):
         tried[order] = NGram(ids[:cut], vocab_size, order).nats(ids[cut:]) if cut < len(ids) else 0.0
-        before = list(tried.values())
-        if len(before) > 1 and before[-1] >= before[-2]:
+        if len(tried) > 2 and min(list(tried.values())[-2:]) >= min(list(tried.values())[:-2]):
             break
     return NGram(ids, vocab_size, min(tried, key=lambda k: (tried[k], k))), tried

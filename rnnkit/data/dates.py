@@ -149,7 +149,7 @@ def _parse_distinct(cells: list[str], style: str) -> Dates | list[int]:
     if swappable:
         swapped = style.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
         first, second = np.array(parts["d"], dtype=np.int64), np.array(parts["m"], dtype=np.int64)
-        if np.any(second > 12) and not np.any(first > 12):
+        if np.any(second > 12) and np.sum(second > 12) >= np.sum(first > 12):
             styles = [swapped]
         elif not np.any(first > 12) and "." not in style:
             styles = [style, swapped]

@@ -87,7 +87,7 @@ def _autocorrelation(x: Floats, lags: int) -> Floats:
 
 
 def _median(series: Sequence[Floats], lags: int) -> Floats:
-    correlations = [_autocorrelation(x, lags) for x in series if np.isfinite(x).sum() > lags]
+    correlations = [_autocorrelation(x, lags) for x in series if np.isfinite(x).sum() > lags / 2]
     return np.median(correlations, axis=0) if correlations else np.zeros(lags + 1)
 
 

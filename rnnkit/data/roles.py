@@ -96,9 +96,10 @@ def _guess_time(table: Table, taken: list[str], id: str | None) -> tuple[str | N
     for name in sorted(free, key=lambda n: n not in hinted):
         cells = table.columns[name][~table.is_missing(name)]
         hint = name in hinted and bool(_words(name) & DATE_NAMES)
-        head = parse_dates(cells[:3], compact=hint)
-        # A column of dates with one bad cell is still the time column, and reading it names the cell.
-        if isinstance(head, Dates) and (not _digits_only(head) or _increases(table, name, id)):
+        head = [parse_dates(cells[i : i + 1], compact=hint) for i in range(min(len(cells), 20))]
+        dates = [d for d in head if isinstance(d, Dates)]
+        # A column of dates with a bad cell is still the time column, and reading it names the cell.
+        if 2 * len(dates) > len(head) and (not _digits_only(dates[0]) or _increases(table, name, id)):
             return name, read_time(table, name)
     for name in hinted:
         if _increases(table, name, id):

@@ -114,10 +114,13 @@ class Table:
         values = np.full(self.rows, np.nan)
         present = np.flatnonzero(~missing)
         cells = text[present]
-        if self.decimal == "." and not np.any(np.strings.find(cells, "_") >= 0):
+        plain = cells
+        if self.decimal == "," and not np.any(np.strings.find(cells, ".") >= 0):
+            plain = np.strings.replace(cells, ",", ".")
+        if (self.decimal == "." or plain is not cells) and not np.any(np.strings.find(cells, "_") >= 0):
             try:
                 with np.errstate(over="ignore"):
-                    values[present] = cells.astype(np.float64)
+                    values[present] = plain.astype(np.float64)
             except ValueError:
                 pass
             else:

@@ -1,0 +1,169 @@
+"""Baselines against published figures, hand-made cases and an obvious n-gram model."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnkit import baselines
+from rnnkit.baselines import FORECASTS, NGram, best_ngram
+from rnnkit.data.series import read_series
+from rnnkit.errors import DataError
+from rnnkit.metrics import mase, owa, smape
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "series"
+NAN = math.nan
+
+
+def real(name: str) -> Path:
+    path = REAL / f"{name}.csv"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "history", "m", "expected"),
+    [
+        ("naive", [1, 2, 4], 1, [4, 4, 4]),
+        ("naive", [1, 2, NAN], 1, [2, 2, 2]),
+        ("mean", [1, NAN, 4], 1, [2.5, 2.5, 2.5]),
+        ("drift", [1, 2, 5], 1, [7, 9, 11]),
+        ("drift", [1, 3, NAN], 1, [7, 9, 11]),
+        ("drift", [5], 1, [5, 5, 5]),
+        ("seasonal naive", [9, 1, 2, 3, 4], 2, [3, 4, 3]),
+        ("seasonal naive", [1, 2, 3, NAN], 2, [3, 2, 3]),
+        ("seasonal naive", [7], 4, [7, 7, 7]),
+        ("seasonal mean", [100, 1, 2, 3, 4, 5, 6, 7, 9], 2, [4, 5.25, 4]),
+        ("naive2", [1, 2, 3], 12, [3, 3, 3]),
+    ],
+)
+def test_forecasts_by_hand(name: str, history: list[float], m: int, expected: list[float]) -> None:
+    np.testing.assert_allclose(FORECASTS[name](history, 3, m), expected, rtol=1e-12)
+
+
+def test_naive2_takes_out_a_season_and_puts_it_back(rng: np.random.Generator) -> None:
+    figure = np.array([0.5, 1.0, 1.5, 1.0])
+    y = 10 * np.tile(figure, 8)[:30]
+    np.testing.assert_allclose(baselines.naive2(y, 6, 4), 10 * np.roll(np.tile(figure, 2), -2)[:6], rtol=1e-9)
+    lower = y - 12
+    np.testing.assert_allclose(baselines.naive2(lower, 6, 4), baselines.naive2(y, 6, 4) - 12, rtol=1e-9)
+    noise = rng.random(60) + 1
+    np.testing.assert_array_equal(baselines.naive2(noise, 3, 7), np.full(3, noise[-1]))
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_without_a_single_value_there_is_no_forecast(name: str) -> None:
+    with pytest.raises(DataError, match="at least one value"):
+        FORECASTS[name]([NAN, NAN], 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "horizon", "m", "expected"),
+    [
+        ("airline-passengers", None, 24, 12, {"seasonal naive": 2.494}),
+        ("co2", "Average", 24, 12, {"seasonal naive": 2.655}),
+        ("daily-min-temperatures", None, 365, 365, {"seasonal naive": 0.916, "mean": 1.031, "naive": 1.061}),
+    ],
+)
+def test_known_errors_on_real_series(
+    name: str, target: str | None, horizon: int, m: int, expected: dict[str, float]
+) -> None:
+    y = read_series(real(name), target=target, gaps="keep").values[0]
+    before, after = y[:-horizon], y[-horizon:]
+    for forecast, value in expected.items():
+        found = mase(after, FORECASTS[forecast](before, horizon, m), before, m)
+        assert found == pytest.approx(value, abs=6e-4)
+
+
+def test_seasonal_naive_beats_naive2_on_hourly_series() -> None:
+    series = read_series(real("m4-hourly")).values
+    scores = {}
+    for name in ("seasonal naive", "naive2"):
+        forecasts = [(y[-48:], FORECASTS[name](y[:-48], 48, 24), y[:-48]) for y in series]
+        scores[name] = np.mean([(smape(a, f), mase(a, f, b, 24)) for a, f, b in forecasts], axis=0)
+    np.testing.assert_allclose(scores["seasonal naive"], [14.570, 1.2284], rtol=1e-3)
+    assert owa(*scores["seasonal naive"], *scores["naive2"]) == pytest.approx(0.629, abs=1e-3)
+
+
+class Obvious:
+    """Interpolated modified Kneser–Ney with dictionaries, straight from Chen & Goodman."""
+
+    def __init__(self, ids: list[int], vocab_size: int, order: int) -> None:
+        self.vocab_size, self.order = vocab_size, order
+        self.counts: list[Counter[tuple[int, ...]]] = []
+        for k in range(1, order + 1):
+            grams = [tuple(ids[i : i + k]) for i in range(len(ids) - k + 1)]
+            if k < order:
+                longer = {tuple(ids[i : i + k + 1]) for i in range(len(ids) - k)}
+                self.counts.append(Counter(g[1:] for g in longer) + Counter(dict.fromkeys(grams, 0)))
+            else:
+                self.counts.append(Counter(grams))
+        self.after: list[dict[tuple[int, ...], list[int]]] = []
+        for counts in self.counts:
+            after = defaultdict(list)
+            for gram, count in counts.items():
+                after[gram[:-1]].append(count)
+            self.after.append(after)
+
+    def discount(self, k: int, count: int) -> float:
+        values = list(self.counts[k].values())
+        n = [sum(v == c for v in values) for c in range(5)]
+        if not all(n[1:]):
+            return 0.5 if count else 0.0
+        y = n[1] / (n[1] + 2 * n[2])
+        c = min(count, 3)
+        return min(max(c - (c + 1) * y * n[c + 1] / n[c], 0.05), c - 0.05) if c else 0.0
+
+    def probability(self, context: tuple[int, ...], i: int) -> float:
+        p = 1 / self.vocab_size
+        for k in range(min(self.order, len(context) + 1)):
+            own = context[len(context) - k :]
+            total = sum(self.after[k].get(own, []))
+            if total:
+                count = self.counts[k][(*own, i)]
+                rest = sum(self.discount(k, c) for c in self.after[k][own]) / total
+                p = (count - self.discount(k, count)) / total + rest * p
+        return p
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+def test_ngram_is_the_obvious_one_and_sums_to_one(order: int, rng: np.random.Generator) -> None:
+    ids = np.minimum(rng.geometric(0.35, 400) - 1, 6)
+    model, obvious = NGram(ids, 9, order), Obvious(ids.tolist(), 9, order)
+    for length in range(6):
+        context = tuple(int(i) for i in rng.integers(0, 9, length))
+        found = model.probabilities(context)
+        assert found.sum() == pytest.approx(1.0, abs=1e-12)
+        assert found.min() > 0
+        np.testing.assert_allclose(found, [obvious.probability(context, i) for i in range(9)], rtol=1e-10)
+    test = rng.integers(0, 9, 30)
+    scored = [
+        -math.log(obvious.probability(tuple(test[max(0, i - order) : i].tolist()), int(test[i]))) for i in range(30)
+    ]
+    np.testing.assert_allclose(model.score(test), scored, rtol=1e-9)
+    assert model.nats(test) == pytest.approx(np.mean(scored), rel=1e-9)
+
+
+def test_the_best_order_is_that_of_the_source(rng: np.random.Generator) -> None:
+    ids = [0, 1]
+    for draw in rng.random(6000):
+        ids.append(int((ids[-1] + ids[-2] + (draw < 0.1)) % 3))
+    model, tried = best_ngram(np.array(ids), 3)
+    assert model.order == 3
+    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert tried[3] == pytest.approx(entropy, abs=0.06)
+    assert tried[1] > 1.0
+
+
+def test_ngram_edges() -> None:
+    assert NGram(np.array([0]), 4, 5).probabilities([]).sum() == pytest.approx(1.0)
+    assert NGram(np.array([0, 1]), 4, 3).score(np.array([], dtype=np.int64)).size == 0
+    assert best_ngram(np.array([2, 1]), 3)[0].probabilities([1]).sum() == pytest.approx(1.0)
+    for bad in ([], [4], [-1]):
+        with pytest.raises(DataError, match="from 0 to 3"):
+            NGram(np.array(bad, dtype=np.int64), 4, 2)

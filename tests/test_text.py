@@ -1,0 +1,199 @@
+"""Texts and vocabularies: any text in, the same text out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
+from rnnkit.data.vocabulary import LEVELS, Decoder, Vocabulary, tokens
+from rnnkit.errors import DataError, UsageError
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "text"
+STORY = "Où êtes-vous ? Le chat dort. Où est le chat ? Le chat est là, il dort encore.\n" * 3
+STRANGE = [
+    "",
+    "Où êtes-vous ?",
+    "日本語 😀\n",
+    "e\u0301tage",
+    "\x00\x07\t",
+    "½ €¢",
+    "👩‍👩‍👧 a",
+    "لغة",
+    "  two  blanks  ",
+]
+
+
+def read(content: bytes, **options: str) -> Text:
+    return read_text(io.BytesIO(content), **options)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"])
+def test_one_text_in_every_encoding(encoding: str) -> None:
+    text = read(STORY.encode(encoding))
+    assert text.text == STORY
+    assert text.fingerprint() == read(STORY.encode()).fingerprint()
+    assert len(text.notices) == (encoding == "latin-1")
+
+
+def test_line_ends_accents_and_packing_are_undone_and_said() -> None:
+    text = read(gzip.compress(unicodedata.normalize("NFD", STORY).replace("\n", "\r\n").encode()))
+    assert text.text == STORY
+    assert [n.split(" were ")[0] for n in text.notices] == ["line ends", "letters and their accents"]
+    assert read(b"one\rtwo\r\n").text == "one\ntwo\n"
+    assert read("l’été œuvre €".encode("cp1252")).text == "l’été œuvre €"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"\n \n", "empty"),
+        (b"%PDF-1.7 ...", "a PDF"),
+        (b"text\n\x00\x01", "binary"),
+        (b"\xff\xfea", "utf-16"),
+    ],
+)
+def test_what_is_no_text_is_refused(content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read(content)
+
+
+def test_a_wrong_encoding_names_the_line() -> None:
+    with pytest.raises(DataError, match=r"not valid utf-8 \(byte 7, about line 2\)"):
+        read("first\né\n".encode("latin-1"), encoding="utf-8")
+    with pytest.raises(UsageError, match="no such file"):
+        read_text("nowhere.txt")
+
+
+def test_what_surrounds_a_book_is_found_and_stripped() -> None:
+    book = "Title: X\n\n*** START OF THIS EBOOK X ***\n\n\n" + STORY + "\n\n*** END OF THIS EBOOK X ***\nlicence\n"
+    body, notice = strip_frontmatter(book)
+    assert body == STORY
+    assert (
+        notice == f"{len(book) - len(STORY)} characters outside the START and END marks are left out (licence, credits)"
+    )
+    found = find_frontmatter(book)
+    assert found is not None
+    assert book[slice(*found)].strip() == STORY.strip()
+    for other in (STORY, "*** START OF X ***\n" + STORY, "*** START OF X ***\na\n*** END OF X ***\n" + STORY):
+        assert strip_frontmatter(other) == (other, None)
+
+
+def test_a_real_book_in_latin1() -> None:
+    path = REAL / "bovary-latin1.txt"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here")
+    text = read_text(path)
+    assert (text.encoding, len(text)) == ("cp1252", 704270)
+    body, notice = strip_frontmatter(text.text)
+    assert notice is not None
+    assert "Project Gutenberg" not in body
+    assert body.endswith("croix d'honneur.\n")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("text", [*STRANGE, STORY])
+def test_what_is_encoded_decodes_to_itself(level: str, text: str) -> None:
+    vocabulary = Vocabulary.build(STORY, level, specials=("pad", "end"))
+    ids = vocabulary.encode(text)
+    assert ids.dtype == np.int32
+    assert vocabulary.decode(ids) == unicodedata.normalize("NFC", text)
+    assert not ids.size or (ids.min() >= 2 and ids.max() < vocabulary.size)
+    again = Vocabulary.from_dict(json.loads(json.dumps(vocabulary.to_dict())))
+    assert again == vocabulary
+    np.testing.assert_array_equal(again.encode(text), ids)
+
+
+@given(st.text(max_size=40), st.sampled_from(LEVELS))
+def test_any_text_at_all_survives(text: str, level: str) -> None:
+    vocabulary = Vocabulary.build(STORY, level)
+    assert vocabulary.decode(vocabulary.encode(text)) == unicodedata.normalize("NFC", text)
+    assert "".join(tokens(text)) == text
+
+
+def test_lone_surrogates_become_the_replacement_character() -> None:
+    for level in LEVELS:
+        decoded = Vocabulary.build(STORY, level).decode(Vocabulary.build(STORY, level).encode("a\ud800b"))
+        assert decoded.startswith("a\ufffd")
+        assert decoded.endswith("b")
+
+
+def test_rare_characters_are_spelled_and_the_order_is_that_of_text() -> None:
+    vocabulary = Vocabulary.build("abbaé", "char")
+    assert vocabulary.symbols == ["a", "b"]
+    assert vocabulary.size == 2 + 16
+    assert vocabulary.encode("aé").tolist() == [0, 2 + 0xC, 2 + 0x3, 2 + 0xA, 2 + 0x9]
+    assert Vocabulary.build("abbaé", "char", min_count=1).symbols == ["a", "b", "é"]
+    assert Vocabulary.build("aaabbc", "char", min_count=1, max_size=2).symbols == ["a", "b"]
+
+
+def test_without_fallback_the_unknown_is_one_symbol() -> None:
+    vocabulary = Vocabulary.build("abba", "char", fallback=False)
+    assert (vocabulary.size, vocabulary.decode(vocabulary.encode("aéb"))) == (3, "a\ufffdb")
+
+
+def test_words_keep_elisions_apart_and_apostrophes_inside() -> None:
+    cut = "|".join(tokens("Aujourd'hui, l’homme qu'il aime — don't! J'ai 12,5 €\n"))
+    assert cut == "Aujourd'hui|,| l’|homme| qu'|il| aime| —| don't|!| J'|ai| 12|,|5| €|\n"
+    vocabulary = Vocabulary.build(STORY, "word")
+    assert vocabulary.encode(" Le chat dort").size == 3
+    assert vocabulary.encode(" le Chat").size == 1 + 4 + 2  # " le", then " hat" by character, C in half-bytes
+    small = Vocabulary.build(STORY, "word", max_size=1)
+    assert [s for s in small.symbols if len(s) > 1] == [" chat"]
+
+
+def test_a_stream_gives_only_whole_characters() -> None:
+    vocabulary = Vocabulary.build("abba", "byte")
+    decoder = Decoder(vocabulary)
+    assert [decoder.push(i) for i in "aé😀".encode()] == ["a", "", "é", "", "", "", "😀"]
+    assert decoder.flush() == ""
+    spelling = Vocabulary.build("abba", "char")
+    decoder = Decoder(spelling)
+    pieces = [decoder.push([int(i)]) for i in spelling.encode("é")]
+    assert pieces == ["", "", "", "é"]
+    assert decoder.push(spelling.encode("é")[:3]) == ""
+    assert decoder.push(spelling.encode("ab")) == "\ufffdab"
+    assert decoder.push(spelling.encode("é")[:1]) + decoder.flush() == "\ufffd"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_random_ids_always_decode_to_valid_text(level: str) -> None:
+    vocabulary = Vocabulary.build(STORY, level, specials=("pad",))
+    draw = random.Random(5)
+    ids = [draw.randrange(vocabulary.size) for _ in range(2000)]
+    text = vocabulary.decode(ids)
+    assert text.encode("utf-8").decode("utf-8") == text
+    decoder = Decoder(vocabulary)
+    assert "".join(decoder.push(i) for i in ids) + decoder.flush() == text
+    with pytest.raises(DataError, match=f"from 0 to {vocabulary.size - 1}, found {vocabulary.size}"):
+        vocabulary.decode([vocabulary.size])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"level": "syllable"}, "'syllable'"),
+        ({"symbols": ["a", "a"]}, "distinct"),
+        ({"symbols": ["ab"]}, "longer than one"),
+        ({"symbols": "ab"}, "symbols"),
+        ({"fallback": 1}, "fallback"),
+        ({"level": "byte"}, "beside the bytes"),
+        ({"extra": 1}, "other keys"),
+    ],
+)
+def test_a_damaged_vocabulary_is_refused(change: dict[str, object], words: str) -> None:
+    data = Vocabulary.build("abba", "char").to_dict() | change
+    with pytest.raises(DataError, match=words):
+        Vocabulary.from_dict(data)
+    with pytest.raises(UsageError, match="char, word, byte"):
+        Vocabulary.build("abba", "syllable")
