@@ -124,13 +124,21 @@ class NGram:
     often; the lowest is mixed with the uniform distribution, so that no id has probability zero.
     """
 
-    def __init__(self, ids: NDArray[Any], vocab_size: int, order: int) -> None:
-        x = np.asarray(ids, dtype=np.int64)
-        order = max(1, min(order, len(x)))
-        if not len(x) or x.min() < 0 or x.max() >= vocab_size:
-            raise DataError(f"expected at least one id from 0 to {vocab_size - 1}, found {len(x)} ids, some outside")
+    def __init__(self, vocab_size: int, order: int) -> None:
         self.vocab_size, self.order = vocab_size, order
         self._keys: list[Longs] = []  # per order: sorted context · V + id
+        self._mass: list[Floats] = []  # per order and gram: discounted count over the context's total
+        self._rest: list[Floats] = []  # per order and context: weight of the next lower order
+
+    def fit(self, ids: NDArray[Any]) -> NGram:
+        """Counts a text of ids [n] and returns the model; DataError when there is none or one is out of range."""
+        x = np.asarray(ids, dtype=np.int64)
+        vocab_size = self.vocab_size
+        if not len(x) or x.min() < 0 or x.max() >= vocab_size:
+            found = f"{x.min()} to {x.max()}" if len(x) else "none"
+            raise DataError(f"expected ids from 0 to {vocab_size - 1}, found {found}; give a longer text")
+        order = min(self.order, len(x))
+        self._keys, self._mass, self._rest = [], [], []
         grams: list[Longs] = []  # per order: number of the gram that ends at each position, from position order − 1 on
         first: list[Longs] = []
         raw = []
@@ -144,12 +152,11 @@ class NGram:
             first.append(start)
             raw.append(count)
             context = gram[:-1]
-        self._mass: list[Floats] = []  # per order and gram: discounted count over the context's total
-        self._rest: list[Floats] = []  # per order and context: weight of the next lower order
         for k in range(order):
             # The (k+2)-gram first seen at i (counted from k+1) has the (k+1)-gram ending there as its suffix.
             counts = raw[k] if k == order - 1 else np.bincount(grams[k][first[k + 1] + 1], minlength=len(raw[k]))
             self._smooth(k, counts.astype(np.int64))
+        return self
 
     def _smooth(self, k: int, counts: Longs) -> None:
         """Discounts D₁, D₂, D₃₊ from the counts of counts; what they free goes to the lower order."""
@@ -187,7 +194,7 @@ class NGram:
         x = np.asarray(ids, dtype=np.int64)
         p = np.full(len(x), 1 / self.vocab_size)
         context = np.zeros(len(x), dtype=np.int64)
-        for k in range(min(self.order, len(x))):
+        for k in range(min(len(self._keys), len(x))):
             gram = self._extend(k, context, x[k:])
             p[k:] = self._mix(k, context, gram, p[k:])
             context = gram[:-1]
@@ -202,7 +209,7 @@ class NGram:
         before = np.asarray(list(context), dtype=np.int64)
         every = np.arange(self.vocab_size, dtype=np.int64)
         p = np.full(self.vocab_size, 1 / self.vocab_size)
-        for k in range(min(self.order, len(before) + 1)):
+        for k in range(min(len(self._keys), len(before) + 1)):
             number = np.zeros(1, dtype=np.int64)
             for j, i in enumerate(before[len(before) - k :]):
                 number = self._extend(j, number, np.array([i]))
@@ -212,17 +219,21 @@ class NGram:
 
 
 def best_ngram(
-    ids: NDArray[Any], vocab_size: int, orders: Iterable[int] = range(1, 9), held_out: float = 0.1
-) -> tuple[NGram, dict[int, float]]:
-    """The n-gram order with the fewest nats on the held-out end of the ids, fitted again on all of them.
+    train: NDArray[Any], held_out: NDArray[Any], vocab_size: int, orders: Iterable[int] = range(1, 9)
+) -> NGram:
+    """The n-gram model of the training ids whose order gives the held-out ids the fewest nats.
 
-    Returns (model, {order: held-out nats per id}); orders are tried upwards until two
-    in a row are no better than the best.
+    Orders are tried upwards until two in a row are no better than the best. Fit it again on both parts before
+    comparing anything with it.
     """
-    cut = max(1, len(ids) - max(1, int(held_out * len(ids))))
-    tried: dict[int, float] = {}
+    best, fewest, worse = NGram(vocab_size, 1).fit(train), np.inf, 0
     for order in sorted(orders):
-        tried[order] = NGram(ids[:cut], vocab_size, order).nats(ids[cut:]) if cut < len(ids) else 0.0
-        if len(tried) > 2 and min(list(tried.values())[-2:]) >= min(list(tried.values())[:-2]):
+        model = NGram(vocab_size, order).fit(train)
+        nats = model.nats(held_out)
+        if nats < fewest:
+            best, fewest, worse = model, nats, 0
+        else:
+            worse += 1
+        if worse == 2:
             break
-    return NGram(ids, vocab_size, min(tried, key=lambda k: (tried[k], k))), tried
+    return best
