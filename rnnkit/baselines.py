@@ -219,21 +219,18 @@ class NGram:
 
 
 def best_ngram(
-    train: NDArray[Any], held_out: NDArray[Any], vocab_size: int, orders: Iterable[int] = range(1, 9)
-) -> NGram:
-    """The n-gram model of the training ids whose order gives the held-out ids the fewest nats.
+    ids: NDArray[Any], vocab_size: int, orders: Iterable[int] = range(1, 9), held_out: float = 0.1
+) -> tuple[NGram, dict[int, float]]:
+    """The n-gram order with the fewest nats on the held-out end of the ids, fitted again on all of them.
 
-    Orders are tried upwards until two in a row are no better than the best. Fit it again on both parts before
-    comparing anything with it.
+    Returns (model, {order: held-out nats per id}); orders are tried upwards until two in a row are no better than
+    the best before them.
     """
-    best, fewest, worse = NGram(vocab_size, 1).fit(train), np.inf, 0
+    cut = len(ids) - int(held_out * len(ids))
+    tried: dict[int, float] = {}
     for order in sorted(orders):
-        model = NGram(vocab_size, order).fit(train)
-        nats = model.nats(held_out)
-        if nats < fewest:
-            best, fewest, worse = model, nats, 0
-        else:
-            worse += 1
-        if worse == 2:
+        tried[order] = NGram(vocab_size, order).fit(ids[:cut]).nats(ids[cut:]) if cut < len(ids) else 0.0
+        nats = list(tried.values())
+        if len(nats) > 2 and min(nats[-2:]) >= min(nats[:-2]):
             break
-    return best
+    return NGram(vocab_size, min(tried, key=lambda k: (tried[k], k))).fit(ids), tried
