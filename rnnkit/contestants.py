@@ -98,7 +98,7 @@ class KernelRun:
 
     def __init__(self, backend: str, problem: Problem, threads: int) -> None:
         B, T, _, H = problem.shape
-        self.problem = problem
+        self.name, self.problem = backend, problem
         self.kernels = _kernels.load(backend, problem.cell.variant())
         self.weights = self.kernels.prepare(problem.params)
         self.taped, self.untaped = (self.kernels.allocate(self.weights, T, B, training) for training in (True, False))
