@@ -23,7 +23,7 @@ cdef inline void tile(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_
 
 cdef inline void strip(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_t a_row, Py_ssize_t a_k,
                        const real* P, Py_ssize_t ldp, real* C) noexcept nogil:
-    """A tile of 1 to MR rows: every height is its own code, all with the same sums in the same order."""
+    """A tile of 2 to MR rows: every height is its own code, all with the same sums in the same order."""
     if rows == 6:
         tile(6, cols, K, A, a_row, a_k, P, ldp, C)
     elif rows == 5:
@@ -32,10 +32,8 @@ cdef inline void strip(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize
         tile(4, cols, K, A, a_row, a_k, P, ldp, C)
     elif rows == 3:
         tile(3, cols, K, A, a_row, a_k, P, ldp, C)
-    elif rows == 2:
-        tile(2, cols, K, A, a_row, a_k, P, ldp, C)
     else:
-        tile(1, cols, K, A, a_row, a_k, P, ldp, C)
+        tile(2, cols, K, A, a_row, a_k, P, ldp, C)
 
 
 cdef void product(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_t a_row, Py_ssize_t a_k,
@@ -46,7 +44,16 @@ cdef void product(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_t a_
     INOUT ``C``: a local buffer with rows of PANEL.
     """
     cdef int narrow = TILE_BYTES // <int>sizeof(real)
-    if narrow == PANEL:  # 32 wide registers: the whole panel at once
+    if rows == 1:  # in any register file: one row of a narrow tile would wait for its own sums
+        if cols == PANEL:
+            tile(1, PANEL, K, A, a_row, a_k, P, ldp, C)
+        elif cols == 3 * LANES:
+            tile(1, 3 * LANES, K, A, a_row, a_k, P, ldp, C)
+        elif cols == 2 * LANES:
+            tile(1, 2 * LANES, K, A, a_row, a_k, P, ldp, C)
+        else:
+            tile(1, LANES, K, A, a_row, a_k, P, ldp, C)
+    elif narrow == PANEL:  # 32 wide registers: the whole panel at once
         if cols == PANEL:
             strip(rows, PANEL, K, A, a_row, a_k, P, ldp, C)
         elif cols == 3 * LANES:
