@@ -134,13 +134,13 @@ class LanguageJob:
         before = np.concatenate([self.ids["fit"], self.ids["select"]])
         nats = stream_nats(network, before[-4 * WARM :], self.ids["judge"])
         characters = len(self.parts["judge"])
-        model = baselines.best_ngram(self.ids["fit"], self.ids["select"], self.vocabulary.size)
-        order = model.order
-        reference = baselines.NGram(self.vocabulary.size, order).fit(before)
-        table = {f"{order}-gram": per_character(reference.nats(self.ids["judge"]) * len(self.ids["judge"]), characters)}
+        share = len(self.ids["select"]) / len(before)
+        gram, _ = baselines.best_ngram(before, self.vocabulary.size, held_out=share)
+        total = gram.nats(self.ids["judge"]) * len(self.ids["judge"])
+        table = {f"{gram.order}-gram": per_character(total, characters)}
         scores = per_character(nats, characters)
-        share = f"last {100 * self.resolved.val:g} % of the text, {characters:,} characters"
-        return {"part": share, "metrics": scores, "baselines": table, "verdict": verdict(scores, table)}
+        part = f"last {100 * self.resolved.val:g} % of the text, {characters:,} characters"
+        return {"part": part, "metrics": scores, "baselines": table, "verdict": verdict(scores, table)}
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         raise NotImplementedError  # a language model has one stage
@@ -278,11 +278,10 @@ class LanguageModel:
             raise DataError(f"{text.path} has {len(ids)} tokens, too few to score; give at least 64")
         scores = per_character(stream_nats(self.network, self.vocabulary.encode("\n"), ids), len(text.text))
         half = len(ids) // 2
-        cut = half // 10 * 9
-        order = baselines.best_ngram(ids[:cut], ids[cut:half], self.vocabulary.size).order
-        gram = baselines.NGram(self.vocabulary.size, order).fit(ids[:half])
+        gram, _ = baselines.best_ngram(ids[:half], self.vocabulary.size)
         characters = max(1, len(self.vocabulary.decode(ids[half:])))
-        table = {f"{order}-gram of its first half": per_character(gram.nats(ids[half:]) * (len(ids) - half), characters)}
+        total = gram.nats(ids[half:]) * (len(ids) - half)
+        table = {f"{gram.order}-gram of its first half": per_character(total, characters)}
         part = f"{text.path}, {len(text.text):,} characters (the n-gram model: its second half)"
         return {
             "part": part,
