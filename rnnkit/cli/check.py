@@ -1,0 +1,43 @@
+"""``rnnkit check``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rnnkit.cli import options
+
+
+@click.command(
+    epilog=options.examples(
+        "rnnkit check energy.csv",
+        "rnnkit check energy.csv --horizon 48 --target load",
+        "rnnkit check chat.txt --level word --json",
+    )
+)
+@click.argument("data")
+@options.reading
+@options.shaping
+@options.as_json
+@click.pass_context
+def check(ctx: click.Context, data: str, json: bool, **settings: Any) -> None:
+    """Say what a training would read in DATA, without training.
+
+    Rows, dates, gaps and missing values or the vocabulary, what would be chosen, and the memory expected.
+    """
+    from rnnkit import api, console
+    from rnnkit.tasks.options import RUNTIME
+
+    given = options.given(ctx, settings)
+    found = api.check(data, api.make_options({**given, "data": data}))
+    if json:
+        console.write_json(data=data, task=found.task, facts=found.facts, notices=found.notices, options=found.options)
+        return
+    console.facts({"data": data, "task": found.task, **found.facts})
+    chosen = {k: v for k, v in found.options.items() if k not in (*given, *RUNTIME, "data", "task")}
+    if chosen:
+        console.write("\nA training would choose (flags change it):")
+        console.facts({name: console.setting(value) for name, value in chosen.items()})
+    for notice in found.notices:
+        console.note(f"note: {notice}")

@@ -1,0 +1,37 @@
+"""``rnnkit evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rnnkit.cli import options
+
+
+@click.command(
+    epilog=options.examples(
+        "rnnkit evaluate runs/energy energy.csv",
+        "rnnkit evaluate runs/energy energy.csv --folds 5 --stride 24",
+        "rnnkit evaluate runs/chat chat.txt --json",
+    )
+)
+@click.argument("run", type=options.FOLDER)
+@click.argument("data")
+@click.option("--folds", type=click.IntRange(min=1), help="Forecasts to score, from as many origins (default: as in training).")
+@click.option("--stride", type=click.IntRange(min=1), help="Steps between origins (default: the horizon).")
+@options.running
+@options.as_json
+def evaluate(
+    run: Path, data: str, folds: int | None, stride: int | None, threads: int | str | None, backend: str | None, json: bool
+) -> None:
+    """Score a trained run on DATA, beside the simple baselines.
+
+    Forecasts are scored from several origins over the end of DATA, texts whole; - is standard input.
+    """
+    from rnnkit import api
+    from rnnkit.cli import results
+
+    model = api.load(run, backend=backend or "auto", threads=threads or "auto")
+    found = model.evaluate(api.open_source(data), folds=folds, stride=stride)
+    results.evaluated(run, model.task, found, json=json)

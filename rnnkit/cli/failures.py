@@ -1,0 +1,97 @@
+"""Every failure as one sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from rnnkit.console import visible
+from rnnkit.errors import RnnkitError
+
+INTERRUPTED = 130
+
+
+def exit_with(call: Callable[[], Any]) -> NoReturn:
+    """Call, then exit: 0, the code of the failure, or the code that the call returned."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows its code
+    try:
+        code = call()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("RNNKIT_DEBUG") == "1":
+            raise
+        sentence, code = describe(error)
+        _flush_or_drop()
+        print(f"rnnkit: {sentence}", file=sys.stderr)
+    except KeyboardInterrupt:
+        _flush_or_drop()
+        print("rnnkit: interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """(sentence, exit code) of an error."""
+    match error:
+        case RnnkitError():
+            return _one_line(str(error)), error.exit_code
+        case click.exceptions.Abort():
+            return "interrupted", INTERRUPTED
+        case click.ClickException():
+            return _one_line(_usage(error)), error.exit_code
+        case MemoryError():
+            return "there is not enough memory; try a smaller --batch, --hidden or --context", 1
+        case OSError():
+            where = f"{error.filename}: " if error.filename is not None else ""
+            return _one_line(f"{where}{error.strerror or error}; check the disk and the permissions"), 1
+    return (
+        _one_line(f"unexpected {type(error).__name__}: {error}; please report it with what RNNKIT_DEBUG=1 shows"),
+        1,
+    )
+
+
+def _usage(error: click.ClickException) -> str:
+    """Click's message, with where a wrong value came from and where to look."""
+    text = error.format_message().strip().rstrip(".")
+    text = text[:1].lower() + text[1:]
+    ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.BadParameter) and error.param is not None and ctx is not None:
+        name = error.param.name or ""
+        source = ctx.get_parameter_source(name)
+        if source is ParameterSource.ENVIRONMENT:
+            text += f" (from {ctx.auto_envvar_prefix}_{name.upper()})"
+        elif source is ParameterSource.DEFAULT_MAP:
+            text += f" (from {ctx.meta.get('rnnkit.config', 'rnnkit.toml')})"
+    if ctx is None or "; " in text or text.endswith("?"):
+        return text
+    return f"{text}; {ctx.command_path} --help shows what there is"
+
+
+def _one_line(text: str) -> str:
+    return visible(" ".join(text.split()))
+
+
+def _flush_or_drop() -> None:
+    """What was written before a failure still goes out, where it can."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output any more: what is left in its buffer goes nowhere."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass

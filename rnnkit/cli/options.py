@@ -1,0 +1,209 @@
+"""Options that commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from rnnkit.cells import CELLS
+from rnnkit.cli.settings import read_config
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class FromTable(click.ParamType):
+    """A name from one of the tables (``MODULE:TABLE``), which is imported only when a name was given."""
+
+    name = "name"
+
+    def __init__(self, table: str, *more: str) -> None:
+        self.table, self.more = table, more
+
+    def names(self) -> list[str]:
+        module, _, attribute = self.table.partition(":")
+        return [*self.more, *getattr(importlib.import_module(module), attribute)]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.names():
+            self.fail(f"{value!r} is not one of {', '.join(self.names())}", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+class Duration(click.ParamType):
+    """Seconds, or a number with s, m or h."""
+
+    name = "time"
+    _units = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}  # noqa: RUF012 - never changed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time such as 90, 90s, 10m or 1h", param, ctx)
+        return float(match[1]) * self._units[match[2]]
+
+
+class Threads(click.ParamType):
+    """``auto`` or a number from 1 on."""
+
+    name = "auto|n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto":
+            return value
+        if not re.fullmatch(r"\d+", str(value)) or not int(value):
+            self.fail(f"{value!r} is neither auto nor a whole number of at least 1", param, ctx)
+        return int(value)
+
+
+class Columns(click.ParamType):
+    """Names of columns; in the environment, as on the line, separated by commas."""
+
+    name = "columns"
+    envvar_list_splitter = ","
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return str(value)
+
+
+def split_columns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+    """Click callback: repeated options and comma lists as one list; None when nothing was given."""
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
+        return None
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+BACKEND = FromTable("rnnkit._kernels:BACKENDS", "auto")
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path)
+
+
+def combined(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Several options as one decorator, in the order in which ``--help`` lists them."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _flag(name: str, kind: Any, text: str, **more: Any) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", type=kind, default=None, help=text, **more)
+
+
+as_json = click.option("--json", is_flag=True, help="Print one JSON object on stdout instead.")
+force = click.option("--force", is_flag=True, help="Replace what is already there.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="No notes and no progress on stderr.")
+plot = click.option("--plot", type=FILE, metavar="FILE", help="Draw a chart into FILE (.png or .svg; needs the plot extra).")
+
+running = combined(
+    _flag("threads", Threads(), "Threads to use: auto (all that may be used) or a number."),
+    _flag("backend", BACKEND, "Kernels to run: auto, cython, numba or numpy."),
+)
+
+reading = combined(
+    _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn: auto (told by the file), forecast or language."),
+    _flag("target", str, "Column to forecast; by default the only (or last) numeric one.", metavar="COLUMN"),
+    _flag("time", str, "Column of dates or of whole numbers; found by default.", metavar="COLUMN"),
+    _flag("id", str, "Column that says which series a row belongs to; found by default.", metavar="COLUMN"),
+    _flag(
+        "past",
+        Columns(),
+        "Other numeric columns to learn from, repeated or separated by commas; by default all, '' for none.",
+        multiple=True,
+        callback=split_columns,
+    ),
+    _flag("gaps", click.Choice(["keep", "mask", "fill"]), "Missing rows: keep as they are, mask (default) or fill."),
+    _flag("level", click.Choice(["char", "word", "byte"]), "What a text is cut into: char (default), word or byte."),
+    click.option(
+        "--strip-frontmatter/--keep-frontmatter",
+        default=None,
+        help="Leave out (or keep, the default) what stands outside the START and END marks of a text.",
+    ),
+    _flag("encoding", str, "Encoding of the file; told by its bytes by default.", metavar="NAME"),
+)
+
+shaping = combined(
+    _flag("cell", click.Choice(list(CELLS)), "Recurrent cell (default gru)."),
+    _flag("hidden", int, "Hidden units of each layer; by default chosen by the size of the data."),
+    _flag("layers", int, "Recurrent layers, stacked (default 1)."),
+    _flag("dropout", float, "Share of values dropped between layers while training."),
+    _flag("recurrent-dropout", float, "Share of hidden units dropped on the recurrent path (default 0)."),
+    click.option(
+        "--bidirectional/--one-direction",
+        default=None,
+        help="Read each window in both directions, or in one (default).",
+    ),
+    _flag("activation", click.Choice(CELLS["rnn"].options["activation"]), "Activation of the rnn cell (default tanh)."),
+    _flag("reset", click.Choice(CELLS["gru"].options["reset"]), "Reset gate of the gru cell: after (default) or before the product."),
+    _flag("embedding", int, "Width of the vectors that stand for symbols of a text."),
+    _flag("init", FromTable("rnnkit.nn.initializers:INITIALIZERS"), "Initialiser of the weights, such as orthogonal or he_normal."),
+    _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),
+    _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),
+    _flag("season", str, "Season in steps: auto (found), none, 24 or 24,168.", metavar="STEPS"),
+    _flag("output", click.Choice(["quantile", "mean"]), "Forecast quantiles with their bands (default) or the mean alone."),
+    _flag("val", float, "Share of the data kept from fitting to judge by (default 0.1)."),
+)
+
+training = combined(
+    _flag("batch", int, "Rows of a batch."),
+    _flag("epochs", float, "Passes over the data."),
+    _flag("steps", int, "Steps of training, instead of epochs."),
+    _flag("stop", int, "Stop after this many steps though the schedule is longer."),
+    _flag("lr", float, "Learning rate."),
+    _flag("clip", float, "Largest norm of the gradient (default 1; 0 is off)."),
+    _flag("clip-value", float, "Largest value in the gradient (default 0: off)."),
+    _flag("optimizer", FromTable("rnnkit.nn.optim:OPTIMIZERS"), "Optimiser: adamw (default), adam, sgd or rmsprop."),
+    _flag("momentum", float, "Momentum of sgd and rmsprop."),
+    _flag("weight-decay", float, "Weight decay of adamw."),
+    _flag("schedule", FromTable("rnnkit.nn.schedules:SCHEDULES"), "Learning rate over time: cosine (default), constant, linear or plateau."),
+    _flag("warmup", float, "Linear rise of the learning rate: a share of the steps below 1, steps from 1 on."),
+    _flag("patience", int, "Stop after this many evaluations without a better one (default: never)."),
+    _flag("max-time", Duration(), "Time to train for, such as 90, 90s, 10m or 1h; the plan is made by the clock."),
+    _flag("seed", int, "Number that every random draw of the training depends on (default 0)."),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="Settings from a run's config.toml; flags go before them.",
+    ),
+)
+
+
+def given(ctx: click.Context, values: dict[str, Any], resume: bool = False) -> dict[str, Any]:
+    """The settings of a training that somebody gave, by flag, environment or file.
+
+    When resuming, the run's own settings stand above everything but flags; only what does not
+    shape the result still comes from the environment and from files.
+    """
+    from rnnkit.tasks.options import RUNTIME
+
+    found = {}
+    for name, value in values.items():
+        source = ctx.get_parameter_source(name)
+        typed = source is ParameterSource.COMMANDLINE
+        if source is not ParameterSource.DEFAULT and value is not None and (typed or not resume or name in RUNTIME):
+            found[name] = value
+    return found

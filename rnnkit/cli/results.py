@@ -1,0 +1,207 @@
+"""What training, evaluation and forecasts print."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit import api, console
+from rnnkit.cli.charts import forecast_chart, loss_chart
+from rnnkit.errors import UsageError
+from rnnkit.modelfile import write_atomic
+from rnnkit.run import Run
+from rnnkit.tasks import Forecast
+from rnnkit.training import Finished
+
+METRICS: dict[str, tuple[str, str]] = {
+    "mase": ("MASE", "low"),
+    "smape": ("sMAPE %", "low"),
+    "owa": ("OWA", "low"),
+    "rmse": ("RMSE", "low"),
+    "mae": ("MAE", "low"),
+    "pinball": ("pinball loss", "low"),
+    "coverage80": ("inside the 80 % band", ""),
+    "coverage95": ("inside the 95 % band", ""),
+    "nats_per_char": ("nats per character", "low"),
+    "bits_per_char": ("bits per character", "low"),
+    "accuracy": ("accuracy", "high"),
+    "macro_f1": ("macro F1", "high"),
+    "bleu": ("BLEU", "high"),
+}
+"""Metric → label and which end is better."""
+ROWS = 24
+"""Rows of a forecast that a terminal shows."""
+
+
+def trained(finished: Finished, *, json: bool, plot: Path | None) -> None:
+    """What a training ends with: metrics beside the baselines, the verdict, a chart, the next command."""
+    run, model = finished.run, api.load(finished.run.path)
+    forecast = model.predict() if model.task == "forecast" else None
+    if plot is not None:
+        _plot(plot, forecast, run)
+    if json:
+        console.write_json(**_summary(run.path, model.task, finished.report), seconds=round(finished.seconds, 3))
+        return
+    report(finished.report)
+    console.write()
+    for line in _chart(forecast, run):
+        console.write(line)
+    console.write(f"\nUse it:  {next_command(run.path, model)}")
+
+
+def evaluated(run: Path, task: str, found: dict[str, Any], *, json: bool) -> None:
+    """What an evaluation prints."""
+    for notice in found.get("notices", []):
+        console.note(f"note: {notice}")
+    if json:
+        console.write_json(**_summary(run, task, found), seconds=round(found.get("seconds", 0.0), 3))
+    else:
+        report(found)
+
+
+def _summary(run: Path, task: str, found: dict[str, Any]) -> dict[str, Any]:
+    figures = {name: found[name] for name in ("part", "metrics", "baselines", "verdict", "windows") if name in found}
+    return {"run": str(run), "task": task, **figures}
+
+
+def report(found: dict[str, Any]) -> None:
+    """Metrics of the run beside those of the baselines, then the verdict."""
+    metrics, baselines = found["metrics"], found["baselines"]
+    rows, best = [], []
+    for name, value in metrics.items():
+        label, better = METRICS.get(name, (name, ""))
+        if name.startswith("coverage"):
+            rows.append([label, _percent(value), *(_percent(b.get(name)) for b in baselines.values())])
+        else:
+            rows.append([label, value, *(b.get(name, "") for b in baselines.values())])
+        best.append(_best([value, *(b.get(name) for b in baselines.values())], better))
+    console.write(f"On the {found['part']}:" if found.get("part", "").startswith("last") else f"On {found['part']}:")
+    console.table(["", "this run", *baselines], rows, best=best)
+    console.write(f"The run {found['verdict']}." if found["verdict"].startswith(("beats", "does")) else f"{found['verdict']}.")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else "–" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def _best(values: list[float | None], better: str) -> int | None:
+    """The column of the best value, counted with the label's."""
+    known = [(v, i) for i, v in enumerate(values, 1) if v is not None and math.isfinite(v)]
+    if not better or len(known) < 2:
+        return None
+    return (min if better == "low" else max)(known)[1]
+
+
+def next_command(run: Path, model: Any) -> str:
+    """The exact command that uses the run."""
+    if model.task == "language":
+        opening = " ".join(str(model.meta.facts.get("opening", "")).split()) or "The "
+        return f"rnnkit generate {shlex.quote(str(run))} --seed {shlex.quote(opening)}"
+    return f"rnnkit predict {shlex.quote(str(run))}"
+
+
+def _chart(forecast: Forecast | None, run: Run) -> list[str]:
+    size = {"width": console.width(), "unicode": console.unicode_output()}
+    if forecast is not None:
+        return forecast_lines(forecast, **size)
+    records = [r for r in run.read_log() if r.get("selected") is not None and r.get("loss") is not None]
+    if len(records) < 2:
+        return []
+    steps, loss, selected = ([r[key] for r in records] for key in ("step", "loss", "selected"))
+    mark = "·" if size["unicode"] else "."
+    head = f"Loss per token over the steps: training ({mark}) and the part that selects (line)"
+    return [head, *loss_chart(steps, loss, selected, **size)]
+
+
+def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str]:
+    """A chart of the first series with its heading."""
+    columns = {name: values.tolist() for name, values in forecast.columns[0].items()}
+    chart = forecast_chart(forecast.history[0].tolist(), columns, forecast.times[0], width=width, unicode=unicode)
+    which = f" of {forecast.ids[0]}, the first of {len(forecast.ids):,} series" if len(forecast.ids) > 1 else ""
+    band = ", the band holding 80 %" if "lo80" in columns else ""
+    return [f"{forecast.target}{which}: {len(forecast.times[0]):,} steps ahead{band}", *chart] if chart else []
+
+
+# -- forecasts ------------------------------------------------------------------------------------
+
+
+def forecast(
+    found: Forecast, run: Path, *, json: bool = False, out: Path | None = None, force: bool = False, plot: Path | None = None
+) -> None:
+    """A forecast as CSV or JSON, or on a terminal as a table and a chart."""
+    for notice in found.notices:
+        console.note(f"note: {notice}")
+    if plot is not None:
+        _plot(plot, found, None)
+    if json:
+        text = console.to_json({"run": str(run), "target": found.target, "rows": list(_records(found))}) + "\n"
+    elif out is None and console.terminal(sys.stdout):
+        _show(found)
+        return
+    else:
+        text = to_csv(found)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists; give another file with -o, or --force to replace it")
+    write_atomic(out, text.encode())
+    console.note(f"wrote {out}")
+
+
+def _names(found: Forecast) -> list[str]:
+    return ([found.id_name] if found.id_name else []) + [found.time_name, *found.columns[0]]
+
+
+def _rows(found: Forecast) -> Any:
+    """Rows of (id, time, values): the id only where there is a column for it, values as numbers."""
+    for name, times, columns in zip(found.ids, found.times, found.columns, strict=True):
+        for i, at in enumerate(times):
+            yield [*([name] if found.id_name else []), at, *(float(values[i]) for values in columns.values())]
+
+
+def _records(found: Forecast) -> Any:
+    names = _names(found)
+    for row in _rows(found):
+        yield dict(zip(names, row, strict=True))
+
+
+def to_csv(found: Forecast) -> str:
+    """The forecast as CSV, values with the seven digits that a float32 has."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_names(found))
+    for row in _rows(found):
+        writer.writerow([_digits(v) if isinstance(v, float) else v for v in row])
+    return file.getvalue()
+
+
+def _digits(value: float) -> str:
+    return np.format_float_positional(value, precision=7, fractional=False, trim="-") if math.isfinite(value) else ""
+
+
+def _show(found: Forecast) -> None:
+    rows = list(_rows(found))
+    console.table(_names(found), rows[:ROWS], left=2 if found.id_name else 1)
+    if len(rows) > ROWS:
+        console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
+    for line in forecast_lines(found, width=console.width(), unicode=console.unicode_output()):
+        console.write(line)
+
+
+def _plot(path: Path, found: Forecast | None, run: Run | None) -> None:
+    from rnnkit import plots
+
+    if found is not None:
+        plots.forecast(found, path)
+    else:
+        assert run is not None
+        plots.loss(run.read_log(), path)
+    console.note(f"wrote {path}")

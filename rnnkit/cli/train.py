@@ -1,0 +1,70 @@
+"""``rnnkit train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnkit.cli import options
+
+
+@click.command(
+    epilog=options.examples(
+        "rnnkit train energy.csv --cell gru --horizon 48",
+        "rnnkit train chat.txt --cell lstm --max-time 2m -o runs/cat",
+        "rnnkit train energy.csv -o runs/energy --force --hidden 32 --plot energy.png",
+        "rnnkit train --resume -o runs/energy",
+    )
+)
+@click.argument("data", required=False)
+@click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME, NAME from DATA).")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run, with its own settings; DATA may be left out.")
+@options.force
+@click.option(
+    "--from", "start_from", type=options.FOLDER, metavar="RUN", envvar="RNNKIT_TRAIN_FROM", help="Start from the weights of that run."
+)
+@options.reading
+@options.shaping
+@options.training
+@options.running
+@options.plot
+@options.as_json
+@options.quiet
+@click.pass_context
+def train(
+    ctx: click.Context,
+    data: str | None,
+    out: Path | None,
+    resume: bool,
+    force: bool,
+    start_from: Path | None,
+    plot: Path | None,
+    json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train a recurrent network on DATA and keep it in a run's folder.
+
+    DATA is a table (CSV, one or many series) or a plain text; - is standard input. What is not said is
+    chosen from the data, and said. Ctrl-C saves the run, --resume goes on to the same bytes.
+    """
+    from rnnkit import api
+    from rnnkit.cli import results, watching
+    from rnnkit.plots import ready
+
+    if plot is not None:
+        ready(plot)
+    given = options.given(ctx, settings, resume)
+    if resume:
+        out = out or api.default_run(data or _missing(), resume=True)
+        given = {**api.options_of(out), **given}
+    values = {**given, "data": data or given.get("data") or _missing()}
+    job = api.prepare(values["data"], api.make_options(values))
+    finished = watching.train(job, quiet, out=out, resume=resume, force=force, start_from=start_from)
+    results.trained(finished, json=json, plot=plot)
+
+
+def _missing() -> str:
+    raise click.UsageError("train needs DATA, a file to learn from (or --resume with -o and the run's folder)")

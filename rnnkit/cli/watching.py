@@ -1,0 +1,56 @@
+"""A training watched from the command line: its events told on stderr, its signals obeyed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rnnkit import api
+from rnnkit.cli.signals import Interruption
+from rnnkit.console import Progress, clock, note, number, setting
+from rnnkit.tasks import TaskJob
+from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped
+
+PLAN = ("cell", "hidden", "layers", "embedding", "dropout", "context", "horizon", "season", "past", "level", "batch", "lr")
+
+
+def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
+    """Train to the end, or exit 130 or 143 with everything saved when a signal asks for it."""
+    if not quiet:
+        for notice in job.notices:
+            note(f"note: {notice}")
+    with Interruption() as interruption, Progress(quiet) as progress:
+        for event in api.train_events(job, interrupted=interruption, **how):
+            match event:
+                case Stepped(stage, step, steps, loss):
+                    progress.step(stage, step, steps, loss)
+                case Evaluated():
+                    progress.evaluated(event.selected)
+                case Started() if not quiet:
+                    progress.say(_plan(job, event))
+                case Judged() if not quiet:
+                    progress.say(f"judged: the best weights are those of step {event.best_step:,} of {event.step:,}")
+                case Returned():
+                    progress.say(
+                        f"warning: the loss was not finite at step {event.step:,}; back to the last good weights "
+                        f"with the learning rate halved to {number(event.lr)} (return {event.count})"
+                    )
+                case Interrupted():
+                    progress.say(f"interrupted at step {event.step:,} and saved; go on with: rnnkit train --resume -o {event.run.path}")
+                    sys.exit(interruption.code)
+                case Finished():
+                    if not quiet:
+                        progress.say(f"done in {clock(event.seconds)}, saved in {event.run.path}")
+                    return event
+    raise AssertionError("a training ends with Finished or Interrupted")
+
+
+def _plan(job: TaskJob, event: Started) -> str:
+    """One line on what is trained, and with what."""
+    chosen = {name: getattr(job.resolved, name) for name in PLAN}
+    if job.task == "forecast":
+        del chosen["level"]
+    said = [f"{name} {setting(value)}" for name, value in chosen.items() if value not in (None, "", [])]
+    begin = f"resuming {event.run.path} after step {event.resumed:,}" if event.resumed else f"training {event.run.path}"
+    return f"{begin}: {job.task}, {', '.join(said)}; {event.parameters:,} parameters, {event.plan.steps:,} steps"
+

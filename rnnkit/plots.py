@@ -1,0 +1,147 @@
+"""Charts as PNG and SVG files; matplotlib is imported here only."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnkit.errors import UsageError
+from rnnkit.modelfile import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rnnkit.tasks import Forecast
+
+ENDINGS = (".png", ".svg")
+INK, GREY, BLUE, ORANGE = "#222222", "#8a8a8a", "#1f6fb4", "#d9730d"
+SERIES = 4
+"""Panels at most: so many series are drawn, the first ones."""
+
+
+def ready(path: Path) -> None:
+    """``UsageError`` when a chart could not be drawn there: wrong ending, no folder, or matplotlib missing."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"a chart ends in {' or '.join(ENDINGS)}, but {path} does not; name it so")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder of the chart {path} does not exist; make it first")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError("charts need matplotlib, which is not installed; pip install 'rnnkit[plot]'") from error
+
+
+def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | None = None) -> None:
+    """Each of the first series with its forecast and bands; ``actual[i]``, what really came, beside it if given."""
+    ready(path)
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    count = min(len(found.ids), SERIES)
+    figure = _figure(2.8 * count + 0.8 if count > 1 else 4.2)
+    for i in range(count):
+        axes = figure.add_subplot(count, 1, i + 1)
+        history, columns, times = found.history[i], found.columns[i], found.times[i]
+        n, H = len(history), len(times)
+        past, future = range(-n + 1, 1), range(1, H + 1)
+        joint = [float(history[-1])] if n and math.isfinite(history[-1]) else []
+        ahead = [0, *future] if joint else list(future)
+        for low, high, alpha, label in (("lo95", "hi95", 0.15, "95 %"), ("lo80", "hi80", 0.3, "80 %")):
+            if low in columns:
+                edges = ([*joint, *map(float, columns[name])] for name in (low, high))
+                axes.fill_between(ahead, *edges, color=BLUE, alpha=alpha, linewidth=0, label=label)
+        axes.plot(past, history, color=INK, linewidth=1.1, label="data")
+        middle = "median" if "median" in columns else "mean"
+        axes.plot(ahead, [*joint, *map(float, columns[middle])], color=BLUE, linewidth=1.6, label=f"forecast ({middle})")
+        if actual is not None:
+            axes.plot(range(1, len(actual[i]) + 1), actual[i], color=ORANGE, linewidth=1.1, label="what came")
+        axes.set_xlim(-n + 1, H)
+        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(_step_names(times)))
+        title = f"{found.target}, {found.ids[i]}" if len(found.ids) > 1 else found.target
+        axes.set_title(_plain(title), loc="left", fontsize=11)
+        if i == 0:
+            axes.legend(loc="upper left", ncols=5, frameon=False, fontsize=8)
+            _head_room(axes)
+        _dress(axes)
+    axes.set_xlabel(_plain(f"{found.time_name} (steps from the end of the data)"), fontsize=9)
+    _save(figure, path)
+
+
+def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """Training loss and selecting loss over the steps, from a run's log."""
+    ready(path)
+    figure = _figure(4.2)
+    axes = figure.add_subplot()
+    first = [r for r in records if r.get("stage_number", 0) == 0]
+    for key, colour, label in (("loss", GREY, "training"), ("selected", BLUE, "held out, selects")):
+        points = [(r["step"], r[key]) for r in first if r.get(key) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+    best = min((r for r in first if r.get("selected") is not None), key=lambda r: r["selected"], default=None)
+    if best is not None:
+        axes.annotate(
+            f"best {best['selected']:.4g}",
+            (best["step"], best["selected"]),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=BLUE,
+        )
+    axes.set_title("Loss", loc="left", fontsize=11)
+    axes.set_xlabel("step", fontsize=9)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8)
+    _dress(axes)
+    _save(figure, path)
+
+
+def _figure(height: float) -> Figure:
+    """A figure of its own, outside pyplot: nothing global, no display asked for."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(8.5, height), layout="constrained")
+
+
+def _dress(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
+    axes.margins(y=0.08)
+
+
+def _head_room(axes: Any) -> None:
+    """Room above the lines for the legend."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.14 * (high - low))
+
+
+def _step_names(times: Sequence[str]) -> Any:
+    """Names of the ticks: times of the forecast, steps before it."""
+
+    def name(x: float, position: int) -> str:
+        step = round(x)
+        return _plain(times[step - 1]) if 1 <= step <= len(times) else str(step)
+
+    return name
+
+
+def _plain(text: str) -> str:
+    """Text of users, with the signs that matplotlib would read as formulas escaped."""
+    from rnnkit.console import visible
+
+    return visible(text).replace("$", r"\$")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    kind = path.suffix.lower()[1:]
+    with rc_context({"svg.hashsalt": "rnnkit", "svg.fonttype": "path"}):
+        figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    write_atomic(path, file.getvalue())
