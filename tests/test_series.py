@@ -151,6 +151,20 @@ def test_without_times_rows_are_counted() -> None:
     assert "no column looks like a time; rows are counted from 1" in series.notices
 
 
+def test_decimals_are_times_when_they_step_evenly() -> None:
+    thirds = [f"{i / 3:.3f}" for i in range(2000)]
+    series = read(column(thirds, "time,y"))
+    assert series.gaps == 0
+    written = series.freq.format(series.freq.future(series.times[0][-1], 1))
+    assert [len(t) for t in written] == [7]
+    assert float(written[0]) == pytest.approx(2000 / 3, abs=2e-3)
+    uneven = "time,y\n" + "".join(f"{i**1.5:.3f},{i % 3}\n" for i in range(1, 30))
+    series = read(uneven)
+    assert (series.time_name, series.past_names) == (None, [])
+    with pytest.raises(DataError, match=r"line 3, column 'time': expected decimals in equal steps"):
+        read(uneven, time="time")
+
+
 def test_unsorted_times_are_sorted_and_repeated_rows_dropped() -> None:
     series = read("date,y\n2020-01-03,3\n2020-01-01,1\n2020-01-02,2\n2020-01-02,2\n")
     np.testing.assert_array_equal(series.values[0], [1, 2, 3])

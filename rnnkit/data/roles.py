@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from rnnkit.data.dates import Dates, parse_dates
 from rnnkit.data.frequency import EPOCH
+from rnnkit.data.source import shown
 from rnnkit.data.tables import Table
 from rnnkit.errors import DataError, UsageError
 
@@ -103,7 +105,8 @@ def _guess_time(table: Table, taken: list[str], id: str | None) -> tuple[str | N
             return name, read_time(table, name)
     for name in hinted:
         if _increases(table, name, id):
-            return name, read_time(table, name)
+            with suppress(DataError):  # decimals in unequal steps: rows in order say as much
+                return name, read_time(table, name)
     first = free[0] if free else None
     if first is not None and len(table.names) > 1 and _increases(table, first, id, by_one=True):
         return first, read_time(table, first)
@@ -139,7 +142,8 @@ def read_time(table: Table, name: str) -> TimeAxis:
     if isinstance(found, Dates):
         if found.ambiguous:
             raise DataError(
-                f"{table.where(0, name)}: '{cells[0]}' could have the day or the month first; write dates as 2020-01-31"
+                f"{table.where(0, name)}: '{shown(cells[0])}' could have the day or the month first; "
+                "write dates as 2020-01-31"
             )
         table.notices.extend(n for n in found.notices if n not in table.notices)
         return TimeAxis(found.values, found.style)
@@ -148,8 +152,8 @@ def read_time(table: Table, name: str) -> TimeAxis:
         return _numeric_time(table, name, values, named)
     if found is None:
         found = wrong
-    like = f"a date such as '{cells[0]}'" if found else "a date such as 2020-01-31 or a number"
-    raise DataError(f"{table.where(found, name)}: expected {like}, found '{cells[found]}'; mend the cell")
+    like = f"a date such as '{shown(cells[0])}'" if found else "a date such as 2020-01-31 or a number"
+    raise DataError(f"{table.where(found, name)}: expected {like}, found '{shown(cells[found])}'; mend the cell")
 
 
 def _numeric_time(table: Table, name: str, values: NDArray[np.float64], named: bool) -> TimeAxis:
@@ -163,20 +167,21 @@ def _numeric_time(table: Table, name: str, values: NDArray[np.float64], named: b
             fine = "datetime64[us]" if np.any(micro % 1_000_000) else "datetime64[s]"
             return TimeAxis(micro.astype("datetime64[us]").astype(fine), style)
         return TimeAxis(whole)
-    distinct = np.unique(values)
-    steps = np.diff(distinct)
-    scale = float(np.median(steps))
-    digits = max(len(c.partition(".")[2]) for c in table.columns[name].tolist()[:1000])
-    scale = round(scale, digits) or scale
-    index = np.rint((values - distinct[0]) / scale)
-    # Decimals are times of equal steps if each lies within a tenth of a step of its place.
-    if np.abs((values - distinct[0]) / scale - index).max() > 0.1:
-        row = int(np.argmax(np.abs((values - distinct[0]) / scale - index)))
+    distinct, inverse = np.unique(values, return_inverse=True)
+    middle = float(np.median(np.diff(distinct))) if len(distinct) > 1 else 1.0
+    steps = np.diff(distinct) / middle
+    # Decimals are times of equal steps if each step is within a tenth of a whole number of the middle one.
+    off = np.flatnonzero((np.abs(steps - np.rint(steps)) > 0.1) | (steps > 1e12))
+    if off.size:
+        row = int(np.flatnonzero(inverse == off[0] + 1)[0])
         raise DataError(
-            f"{table.where(row, name)}: expected decimals in equal steps of {scale:g}, found {values[row]:g}; "
+            f"{table.where(row, name)}: expected decimals in equal steps of {middle:g}, found {values[row]:g}; "
             "name another time column or resample"
         )
-    return TimeAxis(index.astype(np.int64), "", float(distinct[0]), scale, digits)
+    index = np.concatenate([[0], np.cumsum(np.rint(steps).astype(np.int64))])
+    digits = max(len(c.replace(",", ".").partition(".")[2]) for c in table.columns[name].tolist()[:1000])
+    scale = (distinct[-1] - distinct[0]) / index[-1] if index[-1] else middle
+    return TimeAxis(index[inverse], "", float(distinct[0]), float(scale), digits)
 
 
 def _is_numeric(table: Table, name: str) -> bool:
@@ -217,25 +222,25 @@ def _unusable(table: Table, name: str, id: str | None) -> str:
     """Why a column cannot be a past input, or an empty string."""
     values, wrong = table.parse(name)
     if wrong is not None:
-        return f"it holds text ('{str(table.columns[name][wrong])[:20]}' on line {table.lines[wrong]})"
+        return f"it holds text ('{shown(table.columns[name][wrong])}' on line {table.lines[wrong]})"
     present = values[~np.isnan(values)]
     if len(present) < 0.5 * table.rows:
         return f"{1 - len(present) / table.rows:.0%} of it is missing"
     if np.all(present == present[0]):
         return f"it is always {present[0]:g}"
-    if _is_clock(values, table, id):
+    if _is_clock(values, table, id, bool(_words(name) & TIME_NAMES)):
         return "it only counts time"
     return ""
 
 
-def _is_clock(values: NDArray[np.float64], table: Table, id: str | None) -> bool:
-    """Whether the column rises evenly with the rows of every series."""
+def _is_clock(values: NDArray[np.float64], table: Table, id: str | None, named: bool) -> bool:
+    """Whether the column rises with the rows of every series: evenly, or under a name that says time."""
     groups = np.unique(table.columns[id], return_inverse=True)[1] if id else np.zeros(table.rows, dtype=np.int64)
     for group in range(min(int(groups.max()) + 1, 20)):
         own = values[groups == group]
         if len(own) < 3 or np.isnan(own).any() or not np.all(np.diff(own) > 0):
             return False
         row = np.arange(len(own))
-        if np.abs(np.polyval(np.polyfit(row, own, 1), row) - own).max() > 0.01 * (own[-1] - own[0]):
+        if not named and np.abs(np.polyval(np.polyfit(row, own, 1), row) - own).max() > 0.01 * (own[-1] - own[0]):
             return False
     return True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rnnkit.data.frequency import Frequency, find_frequency
 from rnnkit.data.periods import find_periods
 from rnnkit.data.roles import Roles, find_roles
-from rnnkit.data.source import Source
+from rnnkit.data.source import Source, shown
 from rnnkit.data.tables import Table, read_table
 from rnnkit.errors import DataError, UsageError
 
@@ -156,7 +156,7 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
         return
     assert roles.time is not None
     remedy = "keep one of them" if roles.id else "keep one of them, or name the column that tells the series apart"
-    at = table.columns[roles.time][row]
+    at = shown(table.columns[roles.time][row])
     raise DataError(
         f"{table.path}, lines {table.lines[row]} and {table.lines[other]}: both are at {at} in column '{roles.time}' "
         f"and differ; {remedy}"

@@ -41,6 +41,12 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean '{folded[near[0]]}'?" if near else ""
 
 
+def shown(text: object) -> str:
+    """Text of a file as messages quote it: at most 40 characters on one line, control characters escaped."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[:41])
+    return plain if len(plain) <= 40 else plain[:39] + "…"
+
+
 def read_bytes(source: Source) -> tuple[bytes, str]:
     """The content of a file, of a binary stream, or of standard input when the source is '-'; gzip is undone.
 

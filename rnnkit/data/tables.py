@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.source import Source, decode, read_bytes, suggest
+from rnnkit.data.source import Source, decode, read_bytes, shown, suggest
 from rnnkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ class Table:
         if wrong is not None:
             text = str(self.columns[name][wrong])
             if _INFINITE.fullmatch(text) or not np.isnan(values[wrong]):
-                raise DataError(f"{self.where(wrong, name)}: expected a finite number, found '{text}'; mend the cell")
+                raise DataError(
+                    f"{self.where(wrong, name)}: expected a finite number, found '{shown(text)}'; mend the cell"
+                )
             raise DataError(
-                f"{self.where(wrong, name)}: expected a number, found '{_shorten(text)}'; "
-                "mend the cell or leave it empty"
+                f"{self.where(wrong, name)}: expected a number, found '{shown(text)}'; mend the cell or leave it empty"
             )
         return values
 
@@ -217,10 +218,6 @@ def read_table(
     return Table(columns, np.array(lines, dtype=np.int64), label, encoding, separator, decimal, notices)
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
 def _sample(text: str) -> str:
     """The first lines of the text, none of them cut."""
     end = 0
@@ -322,7 +319,7 @@ def _has_header(rows: list[list[str]]) -> bool:
 
 def _names(header: list[str], label: str, line: int) -> tuple[list[str], list[str]]:
     """Column names, and those among them that had to be made up."""
-    names = [" ".join(n.split()) for n in header]
+    names = [" ".join("".join(c if c.isprintable() else " " for c in n).split()) for n in header]
     doubled = [n for n, count in Counter(n for n in names if n).items() if count > 1]
     if doubled:
         where = " and ".join(str(i + 1) for i, n in enumerate(names) if n == doubled[0])
