@@ -415,8 +415,10 @@ class _Trainer:
         """Score the best weights on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
         self.progress.report = self.job.judge(self.network)
-        self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop if self.max_seconds else self.plan.stop)
-        self.progress.plan = self.plan
+        if self.max_seconds and self.progress.stop < self.progress.steps:  # the clock ended it, which config.toml repeats
+            self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
+            self.progress.plan = self.plan
+            self.job.options["stop"] = self.progress.stop
         self.run.save_config(self._config())
         self._save()
         return Judged(self.progress.report, self.progress.best_step, self.progress.step)

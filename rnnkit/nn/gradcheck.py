@@ -67,15 +67,15 @@ def gradcheck(
     errors = {}
     for name, (value, grad) in checked.items():
         numeric = np.zeros_like(grad)
-        for i in np.ndindex(value.shape):
-            kept = value[i]
-            value[i] = kept + step
+        for at in np.ndindex(value.shape):
+            kept = value[at]
+            value[at] = kept + step
             parameters.touch()
             above = loss()
-            value[i] = kept - step
+            value[at] = kept - step
             parameters.touch()
-            numeric[i] = (above - loss()) / (2 * step)
-            value[i] = kept
+            numeric[at] = (above - loss()) / (2 * step)
+            value[at] = kept
         scale = max(1e-3, float(np.abs(numeric).max(initial=0)))
         errors[name] = float(np.abs(grad - numeric).max(initial=0)) / scale
     parameters.touch()

@@ -193,7 +193,7 @@ class Recurrent(Layer):
             kernels.backward(weights[k], below, states, kept, part, ends, out, span)
             kernels.accumulate(weights[k], below, states, kept, {n: self.g[prefix + n] for n in names}, span)
             if out is not None:
-                dx = out if reverse == self.directions[-1] else np.add(dx, out, out=out)
+                dx = out if dx is None or reverse == self.directions[-1] else np.add(dx, out, out=out)
             if reverse == self.directions[0] and level:  # the level below sees what both directions asked of it
                 assert dx is not None
                 dy = dx if between is None else np.multiply(dx, between, out=dx)

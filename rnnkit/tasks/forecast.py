@@ -16,13 +16,13 @@ from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.nn.losses import Loss, make_loss
 from rnnkit.tasks import Findings, Forecast, Source
-from rnnkit.tasks.forecast_plan import resolve
+from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
 from rnnkit.tasks.forecast_score import origins, predict_windows, report
 from rnnkit.tasks.options import TrainOptions, plain
 from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
 from rnnkit.training import Batch, Plan
 
-COLUMNS = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
+COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -142,11 +142,11 @@ class ForecastJob:
         return self.plan.steps, max(best_step, 1)
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
-        evaluations = 15
-        spare = seconds - evaluations * per_select
+        spare = seconds - EVALUATIONS * per_select
         steps = int(np.clip(spare / (2.1 * per_step), 10, 5 * self.plan.steps))
-        self.plan = msgspec.structs.replace(self.plan, steps=steps, evaluate_every=max(1, steps // evaluations))
-        self.options["steps"] = steps
+        self.resolved = msgspec.structs.replace(self.resolved, steps=steps)
+        self.options = plain(self.resolved)
+        self.plan = plan_of(self.resolved)
         return self.plan
 
     def meta(self, report: dict[str, Any]) -> ModelMeta:
@@ -235,7 +235,7 @@ class ForecastModel:
         answer = predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
         names = [COLUMNS[q] for q in self.window.quantiles] or ["mean"]
         order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
-        columns = [{name: row[:, names.index(name)] for name in order} for row in answer]
+        columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
         H = self.window.horizon
         times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
         return Forecast(

@@ -76,11 +76,14 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         *_past_scaling(series, 2 * folds * horizon),
     )
     skip = windows > 0.2 * context * horizon
-    return Settled(settled, window, plan_of(settled, steps, lr), folds, skip)
+    return Settled(settled, window, plan_of(settled), folds, skip)
 
 
-def plan_of(options: TrainOptions, steps: int, lr: float) -> Plan:
-    """The loop's plan from the options."""
+def plan_of(options: TrainOptions) -> Plan:
+    """The loop's plan from resolved options."""
+    assert options.steps is not None
+    assert options.lr is not None
+    steps = options.steps
     chosen: dict[str, float] = {}
     if options.optimizer == "adamw":
         chosen = {"b2": 0.99, "decay": 0.01 if options.weight_decay is None else options.weight_decay}
@@ -92,7 +95,7 @@ def plan_of(options: TrainOptions, steps: int, lr: float) -> Plan:
     return Plan(
         steps=steps,
         evaluate_every=max(1, steps // EVALUATIONS),
-        lr=lr,
+        lr=options.lr,
         optimizer=options.optimizer,
         optimizer_options=chosen,
         schedule=options.schedule,

@@ -65,10 +65,10 @@ def report(
         inside["coverage80"] = metrics.coverage(actual, answer[:, :, Q.index(0.1)], answer[:, :, Q.index(0.9)])
         inside["coverage95"] = metrics.coverage(actual, answer[:, :, Q.index(0.025)], answer[:, :, Q.index(0.975)])
     model = table.pop("model")
-    best = min(table, key=lambda name: table[name]["mase"])
+    best = min(table, key=lambda name: np.nan_to_num(table[name]["mase"], nan=np.inf))
     return {
-        "metrics": model,
-        "baselines": table,
+        "metrics": _finite(model),
+        "baselines": {name: _finite(one) for name, one in table.items()},
         "windows": len(at),
         "verdict": verdict(scores["model"]["mase"], scores[best]["mase"], best),
     }
@@ -87,8 +87,14 @@ def _scores(actual: np.ndarray, f: np.ndarray, before: Sequence[np.ndarray], m: 
 def _means(one: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
     """Means over windows; OWA against the competition's Naive2 (Makridakis et al. 2020)."""
     mase, smape = _mean(one["mase"]), _mean(one["smape"])
-    owa = 0.5 * (smape / _mean(reference["smape"]) + mase / _mean(reference["mase"]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        owa = float(0.5 * (np.divide(smape, _mean(reference["smape"])) + np.divide(mase, _mean(reference["mase"]))))
     return {"mase": mase, "smape": smape, "owa": owa, "rmse": float(np.sqrt(_mean(one["rmse"])))}
+
+
+def _finite(scores: dict[str, float]) -> dict[str, float | None]:
+    """None, as JSON can hold it, where a score is not defined (a series that does not vary)."""
+    return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,0 +1,274 @@
+"""The forecasting task on small tables: reading, choosing, scoring, going on, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rnnkit
+from rnnkit import api
+from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.tasks.forecast_score import origins, verdict
+from rnnkit.tasks.windows import Pool, Window, fill_causally, simple_forecasts
+from rnnkit.training import Judged
+
+
+def seasonal(n=240, season=12, seed=0, trend=0.5, noise=1.0):
+    """A trend, a season and noise."""
+    t = np.arange(n)
+    return 100 + trend * t + 20 * np.sin(2 * np.pi * t / season) + noise * np.random.default_rng(seed).standard_normal(n)
+
+
+def write(path, columns, start="2001-01"):
+    """A monthly table."""
+    rows = len(next(iter(columns.values())))
+    months = np.datetime64(start, "M") + np.arange(rows)
+    lines = [",".join(["month", *columns])]
+    lines += [",".join([str(m), *(_cell(c[i]) for c in columns.values())]) for i, m in enumerate(months)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _cell(value):
+    return "" if isinstance(value, float) and np.isnan(value) else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@pytest.fixture()
+def table(tmp_path):
+    return write(tmp_path / "sales.csv", {"sales": seasonal()})
+
+
+def trained(path, out, **options):
+    """A model trained quickly."""
+    return rnnkit.train(path, out, **{"steps": 40, "horizon": 12, "hidden": 16, **options})
+
+
+def test_train_predict_evaluate(table, tmp_path):
+    model = trained(table, tmp_path / "run")
+    forecast = model.predict()
+    assert forecast.times == [[str(m) for m in np.datetime64("2021-01", "M") + np.arange(12)]]
+    columns = forecast.columns[0]
+    assert list(columns) == ["median", "lo80", "hi80", "lo95", "hi95"]
+    for lower, upper in [("lo95", "lo80"), ("lo80", "median"), ("median", "hi80"), ("hi80", "hi95")]:
+        assert np.all(columns[lower] <= columns[upper])
+    truth = seasonal(252, noise=0.0)[240:]
+    assert np.abs(columns["median"] - truth).mean() < 5  # the season alone swings by 20
+    report = model.evaluate(table)
+    assert set(report["baselines"]) == {"naive", "seasonal naive"}
+    assert report["metrics"]["mase"] < report["baselines"]["seasonal naive"]["mase"]
+    assert report["verdict"].startswith("beats seasonal naive by")
+    assert model.meta.report["part"].startswith("last 24 points, 2 windows of 12")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_same_seed_same_bytes_at_any_thread_count(table, tmp_path, cell):
+    for threads in (1, 2):
+        trained(table, tmp_path / str(threads), cell=cell, threads=threads, steps=12)
+    assert (tmp_path / "1" / "model.safetensors").read_bytes() == (tmp_path / "2" / "model.safetensors").read_bytes()
+
+
+def test_config_repeats_the_training(table, tmp_path):
+    import tomllib
+
+    trained(table, tmp_path / "a", max_time=2.0, steps=None)
+    config = tomllib.loads((tmp_path / "a" / "config.toml").read_text())
+    assert "max_time" not in config
+    rnnkit.train(out=tmp_path / "b", **config)
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_interrupted_and_resumed_is_the_same(table, tmp_path):
+    options = api.make_options({"data": str(table), "steps": 20, "horizon": 12, "hidden": 8})
+    list(api.train_events(api.prepare(table, options), tmp_path / "whole"))
+    for k in (3, 19, 20, 25):
+        asked = iter(range(1000))
+        list(api.train_events(api.prepare(table, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k))
+        list(api.train_events(api.prepare(table, options), tmp_path / str(k), resume=True))
+        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_resume_refuses_other_data_and_other_networks(table, tmp_path):
+    trained(table, tmp_path / "run")
+    other = write(tmp_path / "other.csv", {"sales": seasonal(seed=1)})
+    with pytest.raises(UsageError, match="data"):
+        rnnkit.train(other, tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match="hidden is 16, but 32"):
+        rnnkit.train(table, tmp_path / "run", resume=True, hidden=32)
+
+
+def test_missing_values_are_masked_and_counted(tmp_path):
+    values = seasonal()
+    values[[3, 50, 51, 52, 120, 239]] = np.nan
+    path = write(tmp_path / "gaps.csv", {"sales": values})
+    job = api.prepare(path, api.make_options({"data": str(path), "horizon": 12}))
+    assert any("6" in notice and "missing" in notice for notice in job.notices), job.notices
+    model = trained(path, tmp_path / "run")
+    assert all(np.isfinite(c).all() for c in model.predict().columns[0].values())
+
+
+def test_a_missing_target_carries_no_gradient(tmp_path):
+    values = seasonal(120)
+    values[60:72] = np.nan
+    window = Window(24, 12, 12, [12], 0.0, [0.5], [], [])
+    pool = Pool(window, [values], [np.zeros((120, 0))])
+    assert np.isnan(pool.targets(np.array([0]), np.array([60]))).all()
+    assert np.isfinite(pool.inputs(np.array([0]), np.array([80]))[0]["window"]).all()
+
+
+def test_windows_see_nothing_of_what_follows():
+    rng = np.random.default_rng(0)
+    values, past = seasonal(100), rng.standard_normal((100, 2))
+    values[40] = np.nan
+    window = Window(24, 12, 6, [12], 1.0, [0.5], [0.0, 0.0], [1.0, 1.0])
+    changed, other = values.copy(), past.copy()
+    changed[60:], other[60:] = rng.standard_normal(40) * 1e3 + 5e3, 9.0
+    for cut in (30, 48, 60):
+        before, *scales = Pool(window, [values], [past]).inputs(np.array([0]), np.array([cut]))
+        after, *again = Pool(window, [changed], [other]).inputs(np.array([0]), np.array([cut]))
+        for name in before:
+            np.testing.assert_array_equal(before[name], after[name])
+        np.testing.assert_array_equal(scales, again)
+
+
+def test_filling_looks_back_only():
+    v = np.array([np.nan, 1.0, 2.0, np.nan, 4.0, np.nan, np.nan])
+    np.testing.assert_array_equal(fill_causally(v, 2), [1, 1, 2, 1, 4, 1, 4])
+    np.testing.assert_array_equal(fill_causally(v, 1), [1, 1, 2, 2, 4, 4, 4])
+
+
+def test_simple_forecasts_are_what_they_say():
+    window = Window(24, 5, 4, [4], 0.0, [0.5], [], [])
+    z = np.tile([0.0, 1.0, 2.0, 3.0], 6)[None] + np.repeat(np.arange(6.0), 4)[None]  # a season, rising by 1 each
+    last, season, mean, shifted, trend, quarter = simple_forecasts(window, z)[0]
+    np.testing.assert_array_equal(last, [8.0] * 5)
+    np.testing.assert_array_equal(season, [5, 6, 7, 8, 5])
+    np.testing.assert_array_equal(mean, np.array([5, 6, 7, 8, 5]) - 1.5)
+    for rule in (shifted, trend):
+        np.testing.assert_allclose(rule, [6, 7, 8, 9, 7])
+    np.testing.assert_allclose(quarter, [6, 7, 8, 9, 6])
+
+
+def test_many_series_and_other_columns(tmp_path):
+    rows = ["id,month,sales,price"]
+    for name, seed in (("north", 1), ("south", 2), ("short", 3)):
+        n = 20 if name == "short" else 150
+        rows += [
+            f"{name},{np.datetime64('2001-01', 'M') + i},{v:.3f},{10 + (i * 7) % 5}" for i, v in enumerate(seasonal(n, seed=seed))
+        ]
+    path = tmp_path / "shops.csv"
+    path.write_text("\n".join(rows) + "\n")
+    model = trained(path, tmp_path / "run", id="id", target="sales")
+    forecast = model.predict()
+    assert forecast.ids == ["north", "south"]
+    assert model.meta.facts["past_names"] == ["price"]
+    again = model.predict(path)  # a series left out in training is forecast all the same
+    assert again.ids == ["north", "south", "short"]
+    np.testing.assert_allclose(again.columns[0]["median"], forecast.columns[0]["median"], rtol=1e-5)
+
+
+def test_mean_output_has_one_column(table, tmp_path):
+    model = trained(table, tmp_path / "run", output="mean")
+    assert list(model.predict().columns[0]) == ["mean"]
+    assert "coverage80" not in model.meta.report["metrics"]
+
+
+@pytest.mark.parametrize("season", ["none", "12", "6,12"])
+def test_season_is_taken_from_the_option(table, tmp_path, season):
+    job = api.prepare(table, api.make_options({"data": str(table), "season": season}))
+    assert job.window.periods == ([] if season == "none" else [int(s) for s in season.split(",")])
+    events = list(api.train_events(api.prepare(table, api.make_options({"data": str(table), "season": season, "steps": 3})), tmp_path / "r"))
+    assert any(isinstance(e, Judged) for e in events)
+
+
+def test_season_is_found(table):
+    assert api.prepare(table, api.make_options({"data": str(table)})).window.periods == [12]
+
+
+def test_constant_series_trains_and_says_that_there_is_no_scale(tmp_path):
+    path = write(tmp_path / "flat.csv", {"sales": np.full(120, 7.0)})
+    model = trained(path, tmp_path / "run", steps=10)
+    np.testing.assert_allclose(model.predict().columns[0]["median"], 7.0, atol=0.05)
+    assert "no verdict" in model.meta.report["verdict"]
+
+
+def test_a_short_series_names_the_minimum(tmp_path):
+    path = write(tmp_path / "short.csv", {"sales": seasonal(30)})
+    with pytest.raises(DataError, match="at least .* points are needed .* found 30"):
+        api.prepare(path, api.make_options({"data": str(path), "horizon": 12}))
+
+
+def test_context_shrinks_with_a_notice(table):
+    job = api.prepare(table, api.make_options({"data": str(table), "horizon": 12, "context": 5000}))
+    assert any("context shrinks from 5000" in notice for notice in job.notices)
+    assert job.window.context % job.window.patch == 0
+
+
+@pytest.mark.parametrize("season", ["0,1", "abc", "200", "-3"])
+def test_a_senseless_season_is_refused(table, season):
+    with pytest.raises(UsageError, match="--season"):
+        api.prepare(table, api.make_options({"data": str(table), "season": season}))
+
+
+def test_predicting_from_too_short_a_history_is_refused(table, tmp_path):
+    model = trained(table, tmp_path / "run")
+    with pytest.raises(DataError, match="at least 12 points"):
+        model.predict(write(tmp_path / "new.csv", {"sales": seasonal(5)}))
+    with pytest.raises(UsageError, match="--folds is at most"):
+        model.evaluate(table, folds=1000)
+    with pytest.raises(UsageError, match="generates no text"):
+        model.generate("x")
+
+
+def test_facts_that_do_not_fit_are_refused(table, tmp_path):
+    from rnnkit import modelfile
+
+    trained(table, tmp_path / "run", steps=4)
+    path = tmp_path / "run" / "model.safetensors"
+    arrays, meta = modelfile.load(path, modelfile.ModelMeta)
+    meta.facts["window"]["surprise"] = 1
+    modelfile.save(path, arrays, meta)
+    with pytest.raises(ModelFileError, match="facts"):
+        rnnkit.load(tmp_path / "run")
+    arrays.pop("data.values")
+    del meta.facts["window"]["surprise"]
+    modelfile.save(path, arrays, meta)
+    with pytest.raises(ModelFileError, match="facts"):
+        rnnkit.load(tmp_path / "run")
+
+
+def test_weights_that_do_not_fit_the_network_are_refused(table, tmp_path):
+    from rnnkit import modelfile
+
+    trained(table, tmp_path / "run", steps=4)
+    path = tmp_path / "run" / "model.safetensors"
+    arrays, meta = modelfile.load(path, modelfile.ModelMeta)
+    meta.network["layers"][1]["layers"][0]["layers"][1]["inputs"] = 10**9
+    modelfile.save(path, arrays, meta)
+    with pytest.raises(ModelFileError, match="of shape"):
+        rnnkit.load(path)
+
+
+def test_starting_from_another_run(table, tmp_path):
+    trained(table, tmp_path / "first")
+    events = list(
+        api.train_events(
+            api.prepare(table, api.make_options({"data": str(table), "steps": 1, "lr": 1e-9, "horizon": 12, "hidden": 16})),
+            tmp_path / "second",
+            start_from=tmp_path / "first",
+        )
+    )
+    assert events
+    first, second = (rnnkit.load(tmp_path / n).network.parameters.values for n in ("first", "second"))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_origins_end_with_the_series():
+    np.testing.assert_array_equal(origins(100, 10, 3, 10), [70, 80, 90])
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [([1.0, 1.0], "beats naive by 50 %"), ([3.0, 3.0], "does not beat naive"), ([np.nan, np.nan], "no verdict")],
+)
+def test_verdicts(model, words):
+    assert words in verdict(np.array(model), np.array([2.0, 2.0]), "naive")
