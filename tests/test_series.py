@@ -299,3 +299,11 @@ def test_periods_through_noise_holes_and_trend(rng: np.random.Generator) -> None
     hours = 3 * np.sin(2 * np.pi * t / 24) + 0.3 * rng.standard_normal(1500).cumsum() + 0.01 * t
     assert find_periods([hours]) == [24]
     assert find_periods([np.arange(10.0), np.full(50, np.nan), np.ones(100)]) == []
+
+
+@pytest.mark.parametrize(("minutes", "rows"), [(5, 8000), (15, 6000), (30, 3000)])
+def test_a_day_is_found_in_minutes(minutes: int, rows: int, rng: np.random.Generator) -> None:
+    day = 1440 // minutes
+    load = 3 * np.maximum(0, np.sin(2 * np.pi * np.arange(rows) / day))
+    noise = np.convolve(0.2 * rng.standard_normal(rows + 50), 0.9 ** np.arange(50), "valid")[:rows]
+    assert find_periods([load + noise], Frequency("minute", minutes)) == [day]

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 MAX_SERIES = 200
 MAX_LAG = 800  # two years of days, a month of hours
+LONGEST = 2100  # a week of five minutes, a day of single ones: lengths of the calendar looked for beyond MAX_LAG
 SHORTEST = 24  # points below which no period is looked for
 NEAR = 0.85  # share of the highest peak that the first one must reach
 CALENDAR = 0.6  # share of it that is enough for a length of the calendar
@@ -37,19 +38,21 @@ def find_periods(values: Sequence[Floats], freq: Frequency | None = None, most: 
     if len(usable) > MAX_SERIES:
         usable = [usable[i] for i in np.linspace(0, len(usable) - 1, MAX_SERIES).astype(int)]
     length = int(np.percentile([len(v) for v in usable], 25))
-    lags = min(MAX_LAG, length // 3)
+    lags = int(min(max([MAX_LAG, *(1.1 * c for c in _calendar(freq) if c <= LONGEST)]), length / 3))
     usable = [v[-(6 * lags + 200) :] for v in usable if len(v) >= 3 * lags]
     first = _first(usable, lags, _calendar(freq))
     if first == 2:  # alternation, not a season
         return []
+    plain = first > 0
+    first = first or _smooth_cycle(usable, lags, 7)
     if first == 0:
-        cycle = _smooth_cycle(usable, lags, 7)
-        return [_snap(cycle, freq) or cycle][:most] if cycle else []
-    found = [_snap(first, freq) or first]
+        return []
+    first = _snap(first, freq) or first
+    found = [first]
     second = _second(usable, first, lags)
     if second:
         found.append(_snap(second, freq) or second)
-    elif first >= 4:
+    elif plain and first >= 4:
         year = _snap(_smooth_cycle(usable, lags, first), freq)
         found += [year] if year > 4 * first else []
     return found[:most]
@@ -134,7 +137,10 @@ def _smooth_cycle(series: Sequence[Floats], lags: int, window: int) -> int:
     below = np.flatnonzero(r[: lags + 1] < 0)
     if not below.size:
         return 0
-    k = int(below[0] + np.argmax(r[below[0] : lags + 1]))
+    high = NEAR * r[below[0] : lags + 1].max()
+    tops = (k for k in range(int(below[0]), lags + 1) if r[k] >= high)
+    # Smoothed correlations still jitter: a peak is the highest within a tenth of its lag.
+    k = next((k for k in tops if r[k] == r[int(0.9 * k) : int(1.1 * k) + 2].max()), lags)
     if k >= lags - 1:
         return 0
     around = r[int(1.9 * k) : int(2.1 * k) + 1]
