@@ -9,6 +9,7 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
+from textwrap import shorten
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -44,6 +45,7 @@ class BuildKernels(build_ext):
         flags = [flag for flag in FLAGS if self._knows(flag)]
         openmp = ["-fopenmp"] if self._knows("-fopenmp", "#include <omp.h>") else []
         for extension in self.extensions:
+            extension.optional = not REQUIRED
             extension.extra_compile_args += flags + openmp
             extension.extra_link_args += openmp
         super().build_extensions()
@@ -56,7 +58,7 @@ class BuildKernels(build_ext):
         except Exception as error:
             if REQUIRED:
                 raise
-            self.failed.append(f"{extension.name} could not be compiled ({str(error).splitlines()[0]})")
+            self.failed.append(f"{extension.name} could not be compiled ({shorten(str(error), 90)})")
 
     def _knows(self, flag, include=""):
         with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +82,7 @@ def extensions():
             f"rnnkit._kernels._{dtype}_{level}",
             [f"rnnkit/_kernels/_{dtype}_{level}.pyx"],
             define_macros=MACROS,
-            extra_compile_args=march,
-            optional=not REQUIRED,
+            extra_compile_args=[*march],
         )
         for level, march in LEVELS.items()
         for dtype in ("f32", "f64")

@@ -23,7 +23,8 @@ cdef void tall_product(const Job* job, Py_ssize_t ldg, Py_ssize_t unit, Py_ssize
     cdef Py_ssize_t rows = least(MR, job.M - m), n = least(PANEL, job.N - j)
     cdef real* out
     memset(a, 0, sizeof(a))
-    product(<int>rows, <int>groups_up(n), K, job.a + m * job.a_row + k * job.a_k, job.a_row, job.a_k, job.d + k * ldg + j, ldg, a)
+    product(<int>rows, <int>groups_up(n), K, job.a + m * job.a_row + k * job.a_k, job.a_row, job.a_k,
+            job.d + k * ldg + j, ldg, a)
     for r in range(rows):
         out = job.out + (m + r) * job.ldo + j
         for l in range(n):
@@ -34,7 +35,8 @@ cdef Py_ssize_t units_of(const Job* job) noexcept nogil:
     return ((job.M + MR - 1) // MR) * ((job.N + PANEL - 1) // PANEL)
 
 
-cdef void accumulate_tiles(const Job* jobs, int count, Py_ssize_t ldg, Py_ssize_t K, int thread, int team) noexcept nogil:
+cdef void accumulate_tiles(const Job* jobs, int count, Py_ssize_t ldg, Py_ssize_t K, int thread,
+                           int team) noexcept nogil:
     """This thread's share of all output tiles, column by column, one chunk of K after the other."""
     cdef Py_ssize_t total = 0, first, last, base, u, k
     cdef int j

@@ -117,7 +117,8 @@ cdef void gru_before_back_row(Py_ssize_t H, real* gates, const real* h_old, cons
         copy(dh + j, e, n)
 
 
-cdef void gru_before_back_units(real* drh, real* reset, const real* hr, real* dh, const real* mask, Py_ssize_t units) noexcept nogil:
+cdef void gru_before_back_units(const real* drh, real* reset, const real* hr, real* dh, const real* mask,
+                                Py_ssize_t units) noexcept nogil:
     """dr = drh ⊙ hr ⊙ r (1 − r) in place of r, and dh += mask ⊙ drh ⊙ r."""
     cdef real d[LANES]
     cdef real r[LANES]

@@ -133,7 +133,8 @@ cdef class Weights:
         with nogil:
             walk(&p, False, threads)
 
-    def backward(self, const real[:, :, ::1] x, tuple states, Tape tape, const real[:, :, ::1] dy, tuple dstates, dx, span):
+    def backward(self, const real[:, :, ::1] x, tuple states, Tape tape, const real[:, :, ::1] dy, tuple dstates,
+                 dx, span):
         cdef Pass p
         cdef real[:, ::1] dh = dstates[0], dc
         cdef real[:, :, ::1] dx_ = dx

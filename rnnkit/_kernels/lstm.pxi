@@ -61,7 +61,7 @@ cdef void lstm_step(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) 
 
 cdef void lstm_back_row(Py_ssize_t H, real* gates, const real* c_old, const real* c_new, const real* dy, real* dh,
                         real* dc) noexcept nogil:
-    """INOUT ``gates``: [i f g o], then their gradients; ``dc``: of c', then of c.  ``dh`` becomes 0: h' has no other way back."""
+    """INOUT ``gates``: [i f g o], then their gradients; ``dc``: of c', then of c; ``dh``: of h', then 0."""
     cdef real i[LANES]
     cdef real f[LANES]
     cdef real g[LANES]
@@ -108,7 +108,8 @@ cdef void lstm_back_step(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t
     for row in range(r0, r1):
         at = row * H
         if alive(p, s.t, row):
-            lstm_back_row(H, s.gates + row * p.ldg, s.c_old + at, s.c_new + at, p.dy + s.t * p.B * H + at, p.dh + at, p.dc + at)
+            lstm_back_row(H, s.gates + row * p.ldg, s.c_old + at, s.c_new + at, p.dy + s.t * p.B * H + at, p.dh + at,
+                          p.dc + at)
         else:
             memset(s.gates + row * p.ldg, 0, 4 * H * sizeof(real))
     add_back(p, s, r0, r1, p.back, s.gates, 4 * H)

@@ -5,7 +5,8 @@ cdef inline real tanh_(real x) noexcept nogil:
     """tanh: libm's in float64; in float32 a rational approximation of degree 13/6 that vectorises (error 3e-7)."""
     if sizeof(real) == 8:
         return <real>tanh(x)
-    # Coefficients: the minimax fit that Eigen uses, which is 1 in float32 from the bound on.  `b if x > b else x` keeps NaN.
+    # Coefficients: the minimax fit that Eigen uses, which is 1 in float32 from the bound on.
+    # NaN fails both comparisons and so stays NaN.
     cdef real bound = <real>7.90531110763549805
     cdef real x2, p, q
     x = bound if x > bound else x

@@ -92,7 +92,7 @@ cdef void mask_rows(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) 
 
 cdef void add_back(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1, const real* panels,
                    const real* d, Py_ssize_t K) noexcept nogil:
-    """dh += mask ⊙ (d Rᵀ) for the rows that are alive; ``d`` is K columns of the gate gradients, ``panels`` their Rᵀ."""
+    """dh += mask ⊙ (d Rᵀ) for the rows that are alive; ``d``: K columns of the gate gradients, ``panels``: their Rᵀ."""
     cdef real a[MR * PANEL]
     cdef Py_ssize_t H = p.H, j, l, r, n, cols, row, rows
     cdef real* dh

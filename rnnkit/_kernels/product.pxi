@@ -3,7 +3,7 @@
 
 cdef inline void tile(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_t a_row, Py_ssize_t a_k,
                       const real* P, Py_ssize_t ldp, real* C) noexcept nogil:
-    """C[rows,cols] += A[rows,K] P[K,cols].  ``rows`` and ``cols`` are constants where this is inlined, so acc lives in registers."""
+    """C[rows,cols] += A[rows,K] P[K,cols].  Inlined with constant rows and cols, so that acc lives in registers."""
     cdef real acc[MR][PANEL]
     cdef real a
     cdef Py_ssize_t k
@@ -72,7 +72,7 @@ cdef void product(int rows, int cols, Py_ssize_t K, const real* A, Py_ssize_t a_
 
 cdef void pack_group(real* to, Py_ssize_t ldp, const real* source, Py_ssize_t by_k, Py_ssize_t by_column,
                      Py_ssize_t K, Py_ssize_t n) noexcept nogil:
-    """K rows of one group of lanes: n columns of ``source`` (element (k, l) at ``k*by_k + l*by_column``), then zeros."""
+    """One group of lanes, K deep: n columns of ``source``, element (k, l) at ``k*by_k + l*by_column``, then zeros."""
     cdef Py_ssize_t k, l
     for k in range(K):
         if by_column == 1 and n == LANES:
@@ -88,7 +88,7 @@ cdef void pack_group(real* to, Py_ssize_t ldp, const real* source, Py_ssize_t by
 
 cdef void pack(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, Py_ssize_t by_k, Py_ssize_t by_column,
                Py_ssize_t K, Py_ssize_t N) noexcept nogil:
-    """Rows ``row`` to ``row + K`` of panels that are ``depth`` deep and hold N columns side by side, the last one narrower."""
+    """Rows ``row`` to ``row + K`` of panels that are ``depth`` deep and hold N columns, the last one narrower."""
     cdef Py_ssize_t j, g, cols
     for j from 0 <= j < N by PANEL:
         cols = groups_up(least(PANEL, N - j))
@@ -99,10 +99,10 @@ cdef void pack(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, P
 
 cdef void pack_gates(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, Py_ssize_t K, Py_ssize_t H,
                      const int* gates, int G) noexcept nogil:
-    """Rows ``row`` to ``row + K`` of panels that hold the chosen gates of LANES units each; ``source`` is [K, 3H or 4H]."""
+    """Rows ``row`` to ``row + K`` of panels that hold the chosen gates of LANES units; ``source`` is [K, 3H or 4H]."""
     cdef Py_ssize_t j, ldp = G * LANES, width = (4 if G == 4 else 3) * H
     cdef int g
     for j from 0 <= j < H by LANES:
         for g in range(G):
-            pack_group(to + j // LANES * depth * ldp + row * ldp + g * LANES, ldp, source + gates[g] * H + j, width, 1, K,
-                       least(LANES, H - j))
+            pack_group(to + j // LANES * depth * ldp + row * ldp + g * LANES, ldp, source + gates[g] * H + j, width, 1,
+                       K, least(LANES, H - j))
