@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
 from rnnkit.nn.losses import make_loss
-from rnnkit.training import Batch, Plan
 
 SYMBOLS = 6
 

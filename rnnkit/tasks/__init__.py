@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnnkit.errors import UsageError
+from rnnkit.job import Job
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.tasks.options import TrainOptions
-from rnnkit.training import Job
 
 Source = Any  # a path, "-" or a binary stream
 

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.cells import get_cell
 from rnnkit.data.series import SeriesSet, read_series
 from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.nn.losses import Loss, make_loss
@@ -20,7 +21,6 @@ from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
 from rnnkit.tasks.forecast_score import origins, predict_windows, report
 from rnnkit.tasks.options import TrainOptions, plain
 from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
-from rnnkit.training import Batch, Plan
 
 COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
 

@@ -11,9 +11,9 @@ import numpy as np
 from rnnkit.data.periods import find_periods
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError, UsageError
+from rnnkit.job import Plan
 from rnnkit.tasks.options import TrainOptions
 from rnnkit.tasks.windows import QUANTILES, Window
-from rnnkit.training import Plan
 
 EVALUATIONS = 15
 LARGE = 20_000

@@ -15,6 +15,7 @@ from rnnkit.cells import get_cell
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
 from rnnkit.data.vocabulary import Decoder, Vocabulary
 from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape
 from rnnkit.nn.losses import SoftmaxCrossEntropy
@@ -22,7 +23,6 @@ from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.options import TrainOptions, plain
 from rnnkit.tasks.sampling import Sampler
-from rnnkit.training import Batch, Plan
 
 SEGMENTS, WARM = 48, 256
 """The selecting part is read as this many pieces side by side, each after this many tokens of warming up."""

@@ -7,8 +7,8 @@ import math
 import msgspec
 
 from rnnkit.errors import DataError
+from rnnkit.job import Plan
 from rnnkit.tasks.options import TrainOptions
-from rnnkit.training import Plan
 
 TOKENS = 4_000_000
 """Tokens to train on by default: about where a 1 × 256 network stops gaining fast on a text of a million."""

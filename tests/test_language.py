@@ -1,0 +1,203 @@
+"""Language models on small texts: learning, streaming, scoring, any seed, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import rnnkit
+from rnnkit import api
+from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.samples import sample_path
+from rnnkit.tasks.language import verdict
+from rnnkit.tasks.sampling import Sampler
+
+LINES = ["Le chat mange une souris. ", "Le chat mange un poisson 🐟. ", "La lune est haute. ", "Où êtes-vous ? Ici.\n"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("text") / "cat.txt"
+    path.write_text("".join(LINES[i] for i in rng.integers(0, len(LINES), 900)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(text, tmp_path_factory):
+    return rnnkit.train(text, tmp_path_factory.mktemp("run") / "cat", cell="lstm", hidden=48, steps=300)
+
+
+def test_a_small_model_learns_the_text(model):
+    report = model.meta.report
+    # four sentences drawn at random: ln 4 nats per sentence is all there is to know
+    floor = math.log(4) / np.mean([len(line) for line in LINES])
+    assert floor * 0.95 < report["metrics"]["nats_per_char"] < 2 * floor
+    assert report["metrics"]["bits_per_char"] == pytest.approx(report["metrics"]["nats_per_char"] / math.log(2))
+    (name,) = report["baselines"]
+    assert name.endswith("-gram")
+
+
+def test_generation_goes_on_from_the_seed(model):
+    pieces = list(model.generate("Le chat", length=200, rng=3))
+    written = "".join(pieces)
+    assert pieces[0] == "Le chat"
+    assert written.startswith("Le chat mange un")
+    assert written == "".join(model.generate("Le chat", length=200, rng=3))
+    assert written != "".join(model.generate("Le chat", length=200, rng=4))
+
+
+@pytest.mark.parametrize("seed", ["Où êtes-vous ?", "Жук 漢字 𝄞", "e\u0301", "", "\x00", "W" * 3000])
+def test_any_seed_is_continued_in_valid_text(model, seed):
+    written = "".join(model.generate(seed, length=40))
+    assert written.startswith(seed)
+    assert len(written) > len(seed)
+    written.encode("utf-8")
+
+
+def test_temperature_zero_is_the_likeliest(model):
+    a, b = ("".join(model.generate("La lune", length=60, temperature=0, rng=r)) for r in (1, 2))
+    assert a == b
+    assert a.startswith("La lune est haute.")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"temperature": -1}, "--temperature"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"top_k": 0}, "--top-k"),
+        ({"top_p": 0}, "--top-p"),
+        ({"top_p": 1.5}, "--top-p"),
+        ({"length": -1}, "--length"),
+    ],
+)
+def test_senseless_settings_are_refused(model, options, words):
+    with pytest.raises(UsageError, match=words):
+        model.generate("x", **options)
+
+
+def test_sampler_draws_in_proportion_and_within_bounds():
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
+    draws = np.bincount([sampler(logits) for sampler in [Sampler(1.0)] for _ in range(4000)], minlength=4) / 4000
+    np.testing.assert_allclose(draws, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    nucleus = Sampler(1.0, top_p=0.75)
+    assert {nucleus(logits) for _ in range(300)} == {0, 1}
+    top = Sampler(1.0, top_k=3)
+    assert {top(logits) for _ in range(300)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("level", ["char", "word", "byte"])
+def test_levels(text, tmp_path, level):
+    model = rnnkit.train(text, tmp_path / level, level=level, hidden=16, steps=30, cell="gru")
+    assert model.vocabulary.level == level
+    assert model.meta.report["metrics"]["nats_per_char"] > 0
+    assert "".join(model.generate("Le chat", length=20)).startswith("Le chat")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_same_seed_same_bytes_at_any_thread_count(text, tmp_path, cell):
+    for threads in (1, 2):
+        rnnkit.train(text, tmp_path / str(threads), cell=cell, steps=8, hidden=24, threads=threads, dropout=0.2)
+    assert (tmp_path / "1" / "model.safetensors").read_bytes() == (tmp_path / "2" / "model.safetensors").read_bytes()
+
+
+def test_interrupted_inside_an_epoch_and_resumed_is_the_same(text, tmp_path):
+    options = api.make_options({"data": str(text), "steps": 24, "hidden": 16, "batch": 64, "dropout": 0.3})
+    list(api.train_events(api.prepare(text, options), tmp_path / "whole"))
+    for k in (1, 7, 23):
+        asked = iter(range(1000))
+        list(api.train_events(api.prepare(text, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k))
+        list(api.train_events(api.prepare(text, options), tmp_path / str(k), resume=True))
+        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
+    job = api.prepare(text, api.make_options({"data": str(text), "batch": 4, "context": 16}))
+    epoch = [job.batch("fit", step) for step in range(job.per_epoch)]
+    assert [batch.fresh for batch in epoch] == [True] + [False] * (job.per_epoch - 1)
+    rows = np.concatenate([batch.x for batch in epoch])
+    np.testing.assert_array_equal(rows[:, 0], job.ids["fit"][: len(rows)])
+    np.testing.assert_array_equal(rows[:, 1], job.ids["fit"][job.span : job.span + len(rows)])
+    for before, after in zip(epoch, epoch[1:], strict=False):
+        np.testing.assert_array_equal(before.target[-1], after.x[0])
+
+
+def test_the_three_parts_are_in_order_and_apart(text):
+    job = api.prepare(text, api.make_options({"data": str(text)}))
+    whole = text.read_text(encoding="utf-8")
+    assert "".join(job.parts[name] for name in ("fit", "select", "judge")) == whole
+    assert len(job.parts["judge"]) == pytest.approx(0.1 * len(whole), rel=0.1)
+
+
+def test_evaluate_scores_another_text(model, tmp_path):
+    same, other = tmp_path / "same.txt", tmp_path / "other.txt"
+    same.write_text("".join(LINES) * 6, encoding="utf-8")
+    other.write_text("The quick brown fox jumps over the lazy dog. " * 20)
+    near, far = (model.evaluate(p)["metrics"]["nats_per_char"] for p in (same, other))
+    assert near < 0.3 < far
+    (tmp_path / "short.txt").write_text("un")
+    with pytest.raises(DataError, match="too few"):
+        model.evaluate(tmp_path / "short.txt")
+
+
+def test_a_text_too_short_names_the_minimum(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("Le chat mange. " * 10)
+    with pytest.raises(DataError, match="at least 400 tokens"):
+        api.prepare(path, api.make_options({"data": str(path)}))
+
+
+def test_one_character_repeated_trains(tmp_path):
+    path = tmp_path / "aaaa.txt"
+    path.write_text("a" * 3000)
+    model = rnnkit.train(path, tmp_path / "run", steps=20, hidden=8)
+    assert "".join(model.generate("a", length=10, temperature=0)) == "a" * 11
+
+
+def test_the_clock_plans_and_config_repeats(text, tmp_path):
+    import tomllib
+
+    rnnkit.train(text, tmp_path / "a", hidden=16, max_time=1.5)
+    config = tomllib.loads((tmp_path / "a" / "config.toml").read_text())
+    rnnkit.train(out=tmp_path / "b", **config)
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_front_matter_is_suggested_and_stripped(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text("licence\n*** START OF THE BOOK ***\n" + "Le chat dort.\n" * 300 + "*** END OF THE BOOK ***\nlicence\n")
+    said = api.prepare(path, api.make_options({"data": str(path)})).notices
+    assert any("--strip-frontmatter" in notice for notice in said)
+    job = api.prepare(path, api.make_options({"data": str(path), "strip_frontmatter": True}))
+    assert "licence" not in "".join(job.parts.values())
+
+
+def test_vocabulary_and_embedding_must_agree(model, text, tmp_path):
+    from rnnkit import modelfile
+
+    rnnkit.train(text, tmp_path / "run", steps=2, hidden=8)
+    path = tmp_path / "run" / "model.safetensors"
+    arrays, meta = modelfile.load(path, modelfile.ModelMeta)
+    meta.facts["vocabulary"]["symbols"].append("§")
+    modelfile.save(path, arrays, meta)
+    with pytest.raises(ModelFileError, match="vocabulary"):
+        rnnkit.load(path)
+    with pytest.raises(UsageError, match="rnnkit generate"):
+        model.predict()
+
+
+def test_texts_and_tables_are_told_apart(tmp_path, text):
+    assert api.prepare(text, api.make_options({"data": str(text)})).task == "language"
+    energy = sample_path("energy")
+    assert api.prepare(energy, api.make_options({"data": str(energy)})).task == "forecast"
+    (tmp_path / "series").write_text("t;v\n" + "".join(f"{i};{i % 7},5\n" for i in range(200)))
+    assert api.prepare(tmp_path / "series", api.make_options({"data": "x"})).task == "forecast"
+
+
+@pytest.mark.parametrize(("model_bits", "words"), [(1.0, "beats the best n-gram model"), (3.0, "does not beat")])
+def test_verdicts(model_bits, words):
+    scores = {"bits_per_char": model_bits, "nats_per_char": model_bits * math.log(2)}
+    assert words in verdict(scores, {"5-gram": {"bits_per_char": 2.0, "nats_per_char": 2 * math.log(2)}})
