@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bar
 
 PIPED_WIDTH = 80
 
@@ -122,6 +123,8 @@ def setting(value: Any) -> str:
     >>> setting(0.002), setting(["a", "b"]), setting(True)
     ('0.002', 'a,b', 'yes')
     """
+    if value is None:
+        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -141,7 +144,9 @@ def brief(value: Any, most: int = 60) -> str:
     text = repr(value) if isinstance(value, str) and value != value.strip() else setting(value)
     if len(text) <= most:
         return text
-    return f"{len(value):,} {'characters' if isinstance(value, str) else 'values'}" if hasattr(value, "__len__") else text[:most]
+    if isinstance(value, str | list | tuple):
+        return f"{len(value):,} {'characters' if isinstance(value, str) else 'values'}"
+    return text[:most]
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -161,7 +166,9 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1, best: Sequence[int | None] = ()) -> None:
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1, best: Sequence[int | None] = ()
+) -> None:
     """A table on stdout: the first ``left`` columns flush left, numbers flush right.
 
     ``best`` names for each row the column of its best value, printed bold on a terminal.
@@ -171,7 +178,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 
     from rich.text import Text
 
     seen = terminal(sys.stdout) and unicode_output()
-    grid = Table(box=box.SIMPLE_HEAD if seen else None, pad_edge=False, header_style="bold" if seen else "")
+    grid = Table(
+        box=box.SIMPLE_HEAD if seen else None, pad_edge=False, show_edge=False, header_style="bold" if seen else ""
+    )
     for i, header in enumerate(headers):
         grid.add_column(Text(visible(header)), justify="left" if i < left else "right", overflow="fold")
     for n, row in enumerate(rows):
@@ -209,7 +218,8 @@ class Progress:
     """Seconds between two drawings of the bar."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.quiet, self.stage, self.bar = quiet, "", None
+        self.quiet, self.stage = quiet, ""
+        self.bar: Bar | None = None
         self.loss = self.selected = math.nan
         self.drawn = 0.0
 
@@ -235,8 +245,7 @@ class Progress:
         now = time.monotonic()
         if stage != self.stage:
             self.stage, self.loss, self.selected = stage, loss, math.nan
-            self.first, self.began = step - 1, self.drawn if self.drawn else now
-            self.began, self.drawn = now, now
+            self.first, self.began, self.drawn = step - 1, now, now
             if self.bar is not None:
                 for task in self.bar.task_ids:
                     self.bar.remove_task(task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,36 +38,35 @@ def ready(path: Path) -> None:
 def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | None = None) -> None:
     """Each of the first series with its forecast and bands; ``actual[i]``, what really came, beside it if given."""
     ready(path)
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     count = min(len(found.ids), SERIES)
     figure = _figure(2.8 * count + 0.8 if count > 1 else 4.2)
     for i in range(count):
         axes = figure.add_subplot(count, 1, i + 1)
-        history, columns, times = found.history[i], found.columns[i], found.times[i]
-        n, H = len(history), len(times)
+        columns, times, H = found.columns[i], found.times[i], len(found.times[i])
+        history = found.history[i][-max(5 * H, 60) :]
+        n = len(history)
         past, future = range(-n + 1, 1), range(1, H + 1)
         joint = [float(history[-1])] if n and math.isfinite(history[-1]) else []
         ahead = [0, *future] if joint else list(future)
         for low, high, alpha, label in (("lo95", "hi95", 0.15, "95 %"), ("lo80", "hi80", 0.3, "80 %")):
             if low in columns:
-                edges = ([*joint, *map(float, columns[name])] for name in (low, high))
-                axes.fill_between(ahead, *edges, color=BLUE, alpha=alpha, linewidth=0, label=label)
+                bottom, top = ([*joint, *map(float, columns[name])] for name in (low, high))
+                axes.fill_between(ahead, bottom, top, color=BLUE, alpha=alpha, linewidth=0, label=label)
         axes.plot(past, history, color=INK, linewidth=1.1, label="data")
         middle = "median" if "median" in columns else "mean"
-        axes.plot(ahead, [*joint, *map(float, columns[middle])], color=BLUE, linewidth=1.6, label=f"forecast ({middle})")
+        line = [*joint, *map(float, columns[middle])]
+        axes.plot(ahead, line, color=BLUE, linewidth=1.6, label=f"forecast ({middle})")
         if actual is not None:
             axes.plot(range(1, len(actual[i]) + 1), actual[i], color=ORANGE, linewidth=1.1, label="what came")
         axes.set_xlim(-n + 1, H)
-        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(_step_names(times)))
+        axes.set_xticks(*_ticks(n, times))
         title = f"{found.target}, {found.ids[i]}" if len(found.ids) > 1 else found.target
         axes.set_title(_plain(title), loc="left", fontsize=11)
         if i == 0:
             axes.legend(loc="upper left", ncols=5, frameon=False, fontsize=8)
             _head_room(axes)
         _dress(axes)
-    axes.set_xlabel(_plain(f"{found.time_name} (steps from the end of the data)"), fontsize=9)
+    axes.set_xlabel(_plain(f"{found.time_name} (numbers: steps before the end of the data)"), fontsize=9)
     _save(figure, path)
 
 
@@ -85,7 +85,7 @@ def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
         axes.annotate(
             f"best {best['selected']:.4g}",
             (best["step"], best["selected"]),
-            xytext=(0, 9),
+            xytext=(0, -13),
             textcoords="offset points",
             ha="center",
             fontsize=8,
@@ -120,14 +120,18 @@ def _head_room(axes: Any) -> None:
     axes.set_ylim(low, high + 0.14 * (high - low))
 
 
-def _step_names(times: Sequence[str]) -> Any:
-    """Names of the ticks: times of the forecast, steps before it."""
+def _ticks(n: int, times: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Places and names of the ticks: steps before the end of the data, then times of the forecast where they fit."""
+    from matplotlib.ticker import MaxNLocator
 
-    def name(x: float, position: int) -> str:
-        step = round(x)
-        return _plain(times[step - 1]) if 1 <= step <= len(times) else str(step)
-
-    return name
+    H = len(times)
+    room = 0.011 * (n + H) * len(times[-1])  # of one name, in steps
+    past = [round(t) for t in MaxNLocator(5, integer=True).tick_values(-n + 1, 0) if -n < t < min(0.0, H - 1.5 * room)]
+    ahead = [step for step in (1, (H + 1) // 2, H) if step == H or (H - step) > 1.1 * room]
+    if len(ahead) == 3 and ahead[1] - ahead[0] < 1.1 * room:
+        del ahead[1]
+    past = [t for t in past if ahead[0] - t > 0.8 * room]
+    return [*past, *ahead], [*(f"−{-t}" for t in past), *(_plain(times[step - 1]) for step in ahead)]
 
 
 def _plain(text: str) -> str:
@@ -142,6 +146,7 @@ def _save(figure: Figure, path: Path) -> None:
 
     file = io.BytesIO()
     kind = path.suffix.lower()[1:]
-    with rc_context({"svg.hashsalt": "rnnkit", "svg.fonttype": "path"}):
+    with rc_context({"svg.hashsalt": "rnnkit", "svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn for it, which says enough
         figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
     write_atomic(path, file.getvalue())

@@ -147,6 +147,14 @@ def train(
         yield from trainer.loop(interrupted)
 
 
+def expected_seconds(job: Job) -> float:
+    """How long a training would take here, from half a second of its steps; early stopping may end it sooner."""
+    with single_blas():
+        per_step, per_select = _Trainer(job, None, None, math.inf).measure(0.5)
+    steps = job.plan.stop or job.plan.steps
+    return len(job.stages) * steps * per_step + steps // job.plan.evaluate_every * per_select
+
+
 class _Trainer:
     """The state of one training and its moves."""
 
@@ -210,20 +218,23 @@ class _Trainer:
     def _measured(self) -> Plan:
         """Time some steps on a network of their own and plan by them."""
         assert self.max_seconds is not None
+        per_step, per_select = self.measure(min(3.0, 0.03 * self.max_seconds))
+        return self.job.budget(self.max_seconds - self._seconds(), per_step, per_select)
+
+    def measure(self, limit: float) -> tuple[float, float]:
+        """Seconds per step and per selection, from about ``limit`` seconds of work that is thrown away."""
         self._plan(self.job.plan)
         self.progress = Progress(self.plan, steps=self.plan.steps, stop=self.plan.steps)
         self._fresh_weights()
         times: list[float] = []
-        limit = time.monotonic() + min(3.0, 0.03 * self.max_seconds)
-        while len(times) < 3 or (time.monotonic() < limit and len(times) < 200):
-            t0 = time.monotonic()
+        until = time.monotonic() + limit
+        while len(times) < 3 or (time.monotonic() < until and len(times) < 200):
+            began = time.monotonic()
             self._step(0)
-            times.append(time.monotonic() - t0)
-        t0 = time.monotonic()
+            times.append(time.monotonic() - began)
+        began = time.monotonic()
         self.job.select(self.network)
-        per_select = time.monotonic() - t0
-        left = self.max_seconds - (time.monotonic() - self.began)
-        return self.job.budget(left, float(np.median(times[1:])), per_select)
+        return float(np.median(times[1:])), time.monotonic() - began
 
     # -- the loop --------------------------------------------------------------------------
 
@@ -392,7 +403,7 @@ class _Trainer:
             self.good_slots[name] = arrays[f"good.{name}"].copy()
         self.schedule.restore(self.progress.schedule)
         carried = [arrays[name].copy() for name in sorted(arrays) if name.startswith("state.")]
-        if carried:
+        if carried and not self.progress.done:
             stage = self.job.stages[self.progress.stage]
             batch = self.job.batch(stage, self.progress.step)
             _, like = self.network.forward(batch.x, None, Tape(training=False).begin(lengths=batch.lengths))

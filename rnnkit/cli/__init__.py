@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -38,28 +38,41 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"rnnkit.cli.{cmd_name}"), cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             close = get_close_matches(args[0], COMMANDS, 1)
             hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
             raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # Click would end with 1
+            raise failures.NobodyReads from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
         """Run a command and exit: every failure becomes one sentence and an exit code."""
         extra["standalone_mode"] = False
         failures.exit_with(lambda: super(Commands, self).main(args, prog_name or "rnnkit", **extra))
 
 
 @click.group(
+    "rnnkit",
     cls=Commands,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": "RNNKIT", "help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="\b\nTo begin, offline, from nothing:\n  rnnkit example energy\n  rnnkit train energy.csv --cell gru --horizon 48",
+    epilog="\b\nTo begin, offline, from nothing:\n"
+    "  rnnkit example energy\n"
+    "  rnnkit train energy.csv --cell gru --horizon 48",
 )
 @click.version_option(__version__, "-V", "--version", message="rnnkit %(version)s")
 @click.pass_context

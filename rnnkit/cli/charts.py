@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rnnkit.console import number
 
@@ -62,14 +63,16 @@ class Canvas:
 
     def lines(self, labels: Sequence[tuple[float, str]]) -> list[str]:
         """The plot with its axes: values at the left, ``labels`` (x, text) below."""
-        ticks = {round(i * (self.height - 1) / 4): i for i in range(5)} if self.height >= 9 else {0: 0, self.height - 1: 4}
+        last = self.height - 1
+        ticks = {round(i * last / 4): i for i in range(5)} if self.height >= 9 else {0: 0, last: 4}
         names = {row: number(self.y[1] - i / 4 * (self.y[1] - self.y[0]), 4) for row, i in ticks.items()}
         gutter = max(map(len, names.values()))
         wall, corner, floor = ("│", "└", "─") if self.unicode else ("|", "+", "-")
         out = []
         for row in range(self.height):
-            cells = (chr(0x2800 + b) if b and self.unicode else m for b, m in zip(self.bits[row], self.marks[row], strict=True))
-            out.append(f"{names.get(row, ''):>{gutter}} {wall}{''.join(cells)}".rstrip())
+            pairs = zip(self.bits[row], self.marks[row], strict=True)
+            cells = "".join(chr(0x2800 + bits) if bits else mark for bits, mark in pairs)
+            out.append(f"{names.get(row, ''):>{gutter}} {wall}{cells}".rstrip())
         out.append(f"{'':>{gutter}} {corner}{floor * self.width}")
         out.append((" " * (gutter + 2) + self._under(labels)).rstrip())
         return out
@@ -117,7 +120,7 @@ class Canvas:
 
 def _between(points: Points, at: float) -> float | None:
     """The value of a line at ``at``, None outside it or next to NaN."""
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= at <= x1:
             value = y0 + (y1 - y0) * ((at - x0) / ((x1 - x0) or 1.0))
             return value if math.isfinite(value) else None

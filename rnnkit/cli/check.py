@@ -27,7 +27,7 @@ def check(ctx: click.Context, data: str, json: bool, **settings: Any) -> None:
     Rows, dates, gaps and missing values or the vocabulary, what would be chosen, and the memory expected.
     """
     from rnnkit import api, console
-    from rnnkit.tasks.options import RUNTIME
+    from rnnkit.cli.results import chosen
 
     given = options.given(ctx, settings)
     found = api.check(data, api.make_options({**given, "data": data}))
@@ -35,9 +35,8 @@ def check(ctx: click.Context, data: str, json: bool, **settings: Any) -> None:
         console.write_json(data=data, task=found.task, facts=found.facts, notices=found.notices, options=found.options)
         return
     console.facts({"data": data, "task": found.task, **found.facts})
-    chosen = {k: v for k, v in found.options.items() if k not in (*given, *RUNTIME, "data", "task")}
-    if chosen:
-        console.write("\nA training would choose (flags change it):")
-        console.facts({name: console.setting(value) for name, value in chosen.items()})
+    if found.options:
+        console.write("\nA training would take (flags change it):")
+        console.facts({name: console.setting(value) for name, value in chosen(found.task, found.options).items()})
     for notice in found.notices:
         console.note(f"note: {notice}")

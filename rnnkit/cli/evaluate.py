@@ -18,12 +18,18 @@ from rnnkit.cli import options
 )
 @click.argument("run", type=options.FOLDER)
 @click.argument("data")
-@click.option("--folds", type=click.IntRange(min=1), help="Forecasts to score, from as many origins (default: as in training).")
+@click.option("--folds", type=click.IntRange(min=1), help="Origins to forecast from (default: as many as in training).")
 @click.option("--stride", type=click.IntRange(min=1), help="Steps between origins (default: the horizon).")
 @options.running
 @options.as_json
 def evaluate(
-    run: Path, data: str, folds: int | None, stride: int | None, threads: int | str | None, backend: str | None, json: bool
+    run: Path,
+    data: str,
+    folds: int | None,
+    stride: int | None,
+    threads: int | str | None,
+    backend: str | None,
+    json: bool,
 ) -> None:
     """Score a trained run on DATA, beside the simple baselines.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -11,7 +12,9 @@ from rnnkit.cli import options
 
 @click.command(epilog=options.examples("rnnkit example", "rnnkit example energy", "rnnkit example chat --json"))
 @click.argument("name", required=False)
-@click.option("-o", "--out", type=options.FOLDER, default=Path(), metavar="DIR", help="Existing folder to copy into (default: here).")
+@click.option(
+    "-o", "--out", type=options.FOLDER, default=Path(), metavar="DIR", help="Folder to copy into (default: here)."
+)
 @options.as_json
 def example(name: str | None, out: Path, json: bool) -> None:
     """Copy a bundled sample out, or list the samples.
@@ -23,7 +26,7 @@ def example(name: str | None, out: Path, json: bool) -> None:
 
     if name is None:
         if json:
-            console.write_json(samples=[{"name": s.name, "file": s.file, "about": s.about, "command": s.command} for s in SAMPLES.values()])
+            console.write_json(samples=[dataclasses.asdict(sample) for sample in SAMPLES.values()])
             return
         for sample in SAMPLES.values():
             console.write(f"{sample.name}: {sample.about}\n  rnnkit example {sample.name} && {sample.command}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +18,10 @@ from rnnkit.errors import RnnkitError
 INTERRUPTED = 130
 
 
+class NobodyReads(Exception):
+    """The reader of standard output has gone, as ``| head`` does: the end, and no failure."""
+
+
 def exit_with(call: Callable[[], Any]) -> NoReturn:
     """Call, then exit: 0, the code of the failure, or the code that the call returned."""
     for stream in (sys.stdout, sys.stderr):
@@ -24,7 +30,7 @@ def exit_with(call: Callable[[], Any]) -> NoReturn:
     try:
         code = call()
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, NobodyReads):
         _drop_output()
         sys.exit(0)
     except Exception as error:
@@ -52,8 +58,8 @@ def describe(error: Exception) -> tuple[str, int]:
         case MemoryError():
             return "there is not enough memory; try a smaller --batch, --hidden or --context", 1
         case OSError():
-            where = f"{error.filename}: " if error.filename is not None else ""
-            return _one_line(f"{where}{error.strerror or error}; check the disk and the permissions"), 1
+            where = "reading or writing failed" if error.filename is None else str(error.filename)
+            return _one_line(f"{where}: {error.strerror or error}; check the disk and the permissions"), 1
     return (
         _one_line(f"unexpected {type(error).__name__}: {error}; please report it with what RNNKIT_DEBUG=1 shows"),
         1,
@@ -65,6 +71,10 @@ def _usage(error: click.ClickException) -> str:
     text = error.format_message().strip().rstrip(".")
     text = text[:1].lower() + text[1:]
     ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and ctx is not None:
+        known = [name for param in ctx.command.params for name in (*param.opts, *param.secondary_opts)]
+        close = get_close_matches(error.option_name, known, 1)
+        text = f"there is no option {error.option_name}" + (f"; did you mean {close[0]}?" if close else "")
     if isinstance(error, click.BadParameter) and error.param is not None and ctx is not None:
         name = error.param.name or ""
         source = ctx.get_parameter_source(name)
@@ -91,7 +101,5 @@ def _flush_or_drop() -> None:
 
 def _drop_output() -> None:
     """Nobody reads standard output any more: what is left in its buffer goes nowhere."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass

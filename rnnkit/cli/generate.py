@@ -22,10 +22,12 @@ from rnnkit.errors import UsageError
 @click.argument("run", type=options.FOLDER, required=False)
 @click.option("--seed", default="", metavar="TEXT", help="Text to go on from; - reads it from standard input.")
 @click.option("--length", type=int, default=500, help="Tokens to write after the seed (default 500).")
-@click.option("--temperature", type=float, default=0.8, help="Below 1 bolder in the likely, above 1 wilder; 0 takes the likeliest (default 0.8).")
+@click.option(
+    "--temperature", type=float, default=0.8, help="0 takes the likeliest token, above 1 is wild (default 0.8)."
+)
 @click.option("--top-k", type=int, help="Draw from this many likeliest tokens only.")
 @click.option("--top-p", type=float, help="Draw from the likeliest tokens that hold this share of the probability.")
-@click.option("--rng", type=int, default=0, metavar="N", help="Number that the draws depend on: another number, another text (default 0).")
+@click.option("--rng", type=int, default=0, metavar="N", help="Another number draws another text (default 0).")
 @options.running
 @options.as_json
 def generate(
@@ -70,9 +72,11 @@ def _seed(text: str) -> str:
         try:
             return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
         except UnicodeDecodeError as error:
-            raise UsageError(f"the seed on standard input is not UTF-8 text (byte {error.start + 1}); convert it first") from error
+            where = f"byte {error.start + 1}"
+            raise UsageError(f"the seed on standard input is not UTF-8 text ({where}); convert it first") from error
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError(f"--seed is not UTF-8 text (character {error.start + 1}); type it in a UTF-8 terminal") from error
+        where = f"character {error.start + 1}"
+        raise UsageError(f"--seed is not UTF-8 text ({where}); type it in a UTF-8 terminal") from error
     return text

@@ -40,15 +40,14 @@ def _machine() -> dict[str, Any]:
     from rnnkit.nn import threads
 
     backend = _kernels.choose()
-    runs = []
+    runs: list[dict[str, Any]] = []
     for path in api.list_runs(api.RUNS):
         try:
             _, meta = api.Run(path).load_model()
         except RnnkitError as error:
             runs.append({"run": str(path), "task": "", "cell": "", "hidden": "", "figures": str(error)})
             continue
-        metrics = meta.report.get("metrics", {})
-        figures = {name: metrics[name] for name in list(metrics)[:1]}
+        figures: Any = meta.report.get("metrics", {})
         chosen = {name: meta.options.get(name, "") for name in ("cell", "hidden")}
         runs.append({"run": str(path), "task": meta.task, **chosen, "figures": figures})
     return {
@@ -83,7 +82,7 @@ def _run(run: Path) -> dict[str, Any]:
 
 def _show_machine(found: dict[str, Any]) -> None:
     from rnnkit import console
-    from rnnkit.cli.results import METRICS
+    from rnnkit.cli.results import METRICS, in_order
 
     runs = found.pop("runs")
     console.facts(found)
@@ -95,7 +94,8 @@ def _show_machine(found: dict[str, Any]) -> None:
     for run in runs:
         figures = run["figures"]
         if isinstance(figures, dict):
-            figures = ", ".join(f"{METRICS.get(k, (k,))[0]} {console.number(v)}" for k, v in figures.items())
+            first = in_order(figures)[:1]
+            figures = ", ".join(f"{METRICS.get(k, (k,))[0]} {console.number(figures[k])}" for k in first)
         rows.append([run["run"], run["task"], run["cell"], str(run["hidden"]), figures])
     console.table(["run", "task", "cell", "hidden", "figures"], rows, left=5)
 
@@ -104,11 +104,10 @@ def _show_run(found: dict[str, Any]) -> None:
     from rnnkit import console
     from rnnkit.cli.results import report
 
-    rows = [
-        [row["layer"], row["kind"], row["what"], _shapes(row["shapes"]), row["parameters"]] for row in found["layers"]
-    ]
+    headers = ["layer", "kind", "what", "shapes", "parameters"]
+    rows = [[r["layer"], r["kind"], r["what"], _shapes(r["shapes"]), r["parameters"]] for r in found["layers"]]
     console.write(f"{found['run']}: {found['task']}")
-    console.table(["layer", "kind", "what", "shapes", "parameters"], [*rows, ["total", "", "", "", found["parameters"]]], left=4)
+    console.table(headers, [*rows, ["total", "", "", "", found["parameters"]]], left=4)
     console.write("\nSettings")
     console.facts({name: console.setting(value) for name, value in found["options"].items()})
     console.write("\nThe data it learned from")

@@ -113,7 +113,7 @@ def _flag(name: str, kind: Any, text: str, **more: Any) -> Callable[[Any], Any]:
 as_json = click.option("--json", is_flag=True, help="Print one JSON object on stdout instead.")
 force = click.option("--force", is_flag=True, help="Replace what is already there.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No notes and no progress on stderr.")
-plot = click.option("--plot", type=FILE, metavar="FILE", help="Draw a chart into FILE (.png or .svg; needs the plot extra).")
+plot = click.option("--plot", type=FILE, metavar="FILE", help="Draw a chart into FILE, .png or .svg.")
 
 running = combined(
     _flag("threads", Threads(), "Threads to use: auto (all that may be used) or a number."),
@@ -121,7 +121,7 @@ running = combined(
 )
 
 reading = combined(
-    _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn: auto (told by the file), forecast or language."),
+    _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn: auto (by the file), forecast or language."),
     _flag("target", str, "Column to forecast; by default the only (or last) numeric one.", metavar="COLUMN"),
     _flag("time", str, "Column of dates or of whole numbers; found by default.", metavar="COLUMN"),
     _flag("id", str, "Column that says which series a row belongs to; found by default.", metavar="COLUMN"),
@@ -154,13 +154,15 @@ shaping = combined(
         help="Read each window in both directions, or in one (default).",
     ),
     _flag("activation", click.Choice(CELLS["rnn"].options["activation"]), "Activation of the rnn cell (default tanh)."),
-    _flag("reset", click.Choice(CELLS["gru"].options["reset"]), "Reset gate of the gru cell: after (default) or before the product."),
+    _flag(
+        "reset", click.Choice(CELLS["gru"].options["reset"]), "Reset gate of the gru: after (default) or before h·R."
+    ),
     _flag("embedding", int, "Width of the vectors that stand for symbols of a text."),
-    _flag("init", FromTable("rnnkit.nn.initializers:INITIALIZERS"), "Initialiser of the weights, such as orthogonal or he_normal."),
+    _flag("init", FromTable("rnnkit.nn.initializers:INITIALIZERS"), "Initialiser of the weights, such as he_normal."),
     _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),
     _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),
     _flag("season", str, "Season in steps: auto (found), none, 24 or 24,168.", metavar="STEPS"),
-    _flag("output", click.Choice(["quantile", "mean"]), "Forecast quantiles with their bands (default) or the mean alone."),
+    _flag("output", click.Choice(["quantile", "mean"]), "Quantiles with their bands (default) or the mean."),
     _flag("val", float, "Share of the data kept from fitting to judge by (default 0.1)."),
 )
 
@@ -175,7 +177,11 @@ training = combined(
     _flag("optimizer", FromTable("rnnkit.nn.optim:OPTIMIZERS"), "Optimiser: adamw (default), adam, sgd or rmsprop."),
     _flag("momentum", float, "Momentum of sgd and rmsprop."),
     _flag("weight-decay", float, "Weight decay of adamw."),
-    _flag("schedule", FromTable("rnnkit.nn.schedules:SCHEDULES"), "Learning rate over time: cosine (default), constant, linear or plateau."),
+    _flag(
+        "schedule",
+        FromTable("rnnkit.nn.schedules:SCHEDULES"),
+        "Learning rate: cosine (default), constant, linear, plateau.",
+    ),
     _flag("warmup", float, "Linear rise of the learning rate: a share of the steps below 1, steps from 1 on."),
     _flag("patience", int, "Stop after this many evaluations without a better one (default: never)."),
     _flag("max-time", Duration(), "Time to train for, such as 90, 90s, 10m or 1h; the plan is made by the clock."),

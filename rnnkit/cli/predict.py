@@ -19,7 +19,7 @@ from rnnkit.cli import options
 )
 @click.argument("run", type=options.FOLDER)
 @click.argument("data", required=False)
-@click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write the forecast to FILE rather than to stdout.")
+@click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write to FILE rather than to stdout.")
 @options.force
 @options.plot
 @options.running

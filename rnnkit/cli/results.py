@@ -17,7 +17,7 @@ from rnnkit.cli.charts import forecast_chart, loss_chart
 from rnnkit.errors import UsageError
 from rnnkit.modelfile import write_atomic
 from rnnkit.run import Run
-from rnnkit.tasks import Forecast
+from rnnkit.tasks import Forecast, TaskJob
 from rnnkit.training import Finished
 
 METRICS: dict[str, tuple[str, str]] = {
@@ -36,11 +36,27 @@ METRICS: dict[str, tuple[str, str]] = {
     "bleu": ("BLEU", "high"),
 }
 """Metric → label and which end is better."""
+CHOSEN: dict[str, tuple[str, ...]] = {
+    "forecast": ("cell", "hidden", "layers", "dropout", "context", "horizon", "season", "past", "batch", "steps", "lr"),
+    "language": ("cell", "hidden", "layers", "embedding", "dropout", "level", "context", "batch", "steps", "lr"),
+}
+"""Task → the settings worth a line, most telling first."""
 ROWS = 24
 """Rows of a forecast that a terminal shows."""
 
 
-def trained(finished: Finished, *, json: bool, plot: Path | None) -> None:
+def chosen(task: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The telling ones among the settings of a training."""
+    names = CHOSEN.get(task, tuple(options))
+    return {name: options[name] for name in names if options.get(name) not in (None, "", [])}
+
+
+def in_order(metrics: dict[str, Any]) -> list[str]:
+    """The names of metrics as ``METRICS`` has them, others after."""
+    return [*(name for name in METRICS if name in metrics), *(name for name in metrics if name not in METRICS)]
+
+
+def trained(finished: Finished, job: TaskJob, *, json: bool, plot: Path | None) -> None:
     """What a training ends with: metrics beside the baselines, the verdict, a chart, the next command."""
     run, model = finished.run, api.load(finished.run.path)
     forecast = model.predict() if model.task == "forecast" else None
@@ -53,7 +69,7 @@ def trained(finished: Finished, *, json: bool, plot: Path | None) -> None:
     console.write()
     for line in _chart(forecast, run):
         console.write(line)
-    console.write(f"\nUse it:  {next_command(run.path, model)}")
+    console.write(f"\nUse it:  {next_command(run.path, job)}")
 
 
 def evaluated(run: Path, task: str, found: dict[str, Any], *, json: bool) -> None:
@@ -67,7 +83,9 @@ def evaluated(run: Path, task: str, found: dict[str, Any], *, json: bool) -> Non
 
 
 def _summary(run: Path, task: str, found: dict[str, Any]) -> dict[str, Any]:
-    figures = {name: found[name] for name in ("part", "metrics", "baselines", "verdict", "windows") if name in found}
+    figures: dict[str, Any] = {
+        k: found[k] for k in ("part", "metrics", "baselines", "verdict", "windows") if k in found
+    }
     return {"run": str(run), "task": task, **figures}
 
 
@@ -75,16 +93,17 @@ def report(found: dict[str, Any]) -> None:
     """Metrics of the run beside those of the baselines, then the verdict."""
     metrics, baselines = found["metrics"], found["baselines"]
     rows, best = [], []
-    for name, value in metrics.items():
+    for name in in_order(metrics):
+        value = metrics[name]
         label, better = METRICS.get(name, (name, ""))
         if name.startswith("coverage"):
             rows.append([label, _percent(value), *(_percent(b.get(name)) for b in baselines.values())])
         else:
             rows.append([label, value, *(b.get(name, "") for b in baselines.values())])
         best.append(_best([value, *(b.get(name) for b in baselines.values())], better))
-    console.write(f"On the {found['part']}:" if found.get("part", "").startswith("last") else f"On {found['part']}:")
+    console.write(f"On {'the ' if found['part'].startswith('last') else ''}{found['part']}:")
     console.table(["", "this run", *baselines], rows, best=best)
-    console.write(f"The run {found['verdict']}." if found["verdict"].startswith(("beats", "does")) else f"{found['verdict']}.")
+    console.write(f"{'The run ' if found['verdict'].startswith(('beats', 'does')) else ''}{found['verdict']}.")
 
 
 def _percent(share: float | None) -> str:
@@ -99,25 +118,26 @@ def _best(values: list[float | None], better: str) -> int | None:
     return (min if better == "low" else max)(known)[1]
 
 
-def next_command(run: Path, model: Any) -> str:
-    """The exact command that uses the run."""
-    if model.task == "language":
-        opening = " ".join(str(model.meta.facts.get("opening", "")).split()) or "The "
+def next_command(run: Path, job: TaskJob) -> str:
+    """The exact command that uses the run; a text is gone on with from its own first words."""
+    parts = getattr(job, "parts", {})
+    if job.task == "language":
+        opening = " ".join(parts.get("fit", "")[:200].split()[:2])[:40]
         return f"rnnkit generate {shlex.quote(str(run))} --seed {shlex.quote(opening)}"
     return f"rnnkit predict {shlex.quote(str(run))}"
 
 
 def _chart(forecast: Forecast | None, run: Run) -> list[str]:
-    size = {"width": console.width(), "unicode": console.unicode_output()}
+    width, unicode = console.width(), console.unicode_output()
     if forecast is not None:
-        return forecast_lines(forecast, **size)
+        return forecast_lines(forecast, width=width, unicode=unicode)
     records = [r for r in run.read_log() if r.get("selected") is not None and r.get("loss") is not None]
     if len(records) < 2:
         return []
     steps, loss, selected = ([r[key] for r in records] for key in ("step", "loss", "selected"))
-    mark = "·" if size["unicode"] else "."
+    mark = "·" if unicode else "."
     head = f"Loss per token over the steps: training ({mark}) and the part that selects (line)"
-    return [head, *loss_chart(steps, loss, selected, **size)]
+    return [head, *loss_chart(steps, loss, selected, width=width, unicode=unicode)]
 
 
 def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str]:
@@ -133,7 +153,13 @@ def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str
 
 
 def forecast(
-    found: Forecast, run: Path, *, json: bool = False, out: Path | None = None, force: bool = False, plot: Path | None = None
+    found: Forecast,
+    run: Path,
+    *,
+    json: bool = False,
+    out: Path | None = None,
+    force: bool = False,
+    plot: Path | None = None,
 ) -> None:
     """A forecast as CSV or JSON, or on a terminal as a table and a chart."""
     for notice in found.notices:
@@ -189,7 +215,10 @@ def _digits(value: float) -> str:
 
 def _show(found: Forecast) -> None:
     rows = list(_rows(found))
-    console.table(_names(found), rows[:ROWS], left=2 if found.id_name else 1)
+    largest = max((abs(v) for row in rows for v in row if isinstance(v, float) and math.isfinite(v)), default=1.0)
+    places = max(0, 3 - math.floor(math.log10(largest or 1.0)))
+    shown = [[f"{v:,.{places}f}" if isinstance(v, float) else v for v in row] for row in rows[:ROWS]]
+    console.table(_names(found), shown, left=2 if found.id_name else 1)
     if len(rows) > ROWS:
         console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
     for line in forecast_lines(found, width=console.width(), unicode=console.unicode_output()):

@@ -28,7 +28,8 @@ def defaults(ctx: click.Context, command: str) -> dict[str, dict[str, Any]]:
     found = {}
     for name, table in tables.items():
         if name not in COMMANDS or not isinstance(table, dict):
-            raise UsageError(f"{_at(FILE, text, name)}: tables named by a command were expected, found {name!r}{_near(name, COMMANDS)}")
+            at = _at(FILE, text, name)
+            raise UsageError(f"{at}: tables named by a command were expected, found {name!r}{_near(name, COMMANDS)}")
         found[name] = _checked(FILE, text, table, _options(ctx, name))
     return found
 
@@ -38,7 +39,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None or ctx.resilient_parsing:
         return
     table, text = _read(path)
-    known = {p.name: p for p in ctx.command.params if p.name in _option_names()}
+    known: dict[str | None, click.Parameter] = {p.name: p for p in ctx.command.params if p.name in _option_names()}
     ctx.meta["rnnkit.config"] = str(path)
     ctx.default_map = {**(ctx.default_map or {}), **_checked(path, text, table, known)}
 

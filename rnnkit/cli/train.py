@@ -19,11 +19,16 @@ from rnnkit.cli import options
     )
 )
 @click.argument("data", required=False)
-@click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME, NAME from DATA).")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run, with its own settings; DATA may be left out.")
+@click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME).")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run and its settings; DATA may be left out.")
 @options.force
 @click.option(
-    "--from", "start_from", type=options.FOLDER, metavar="RUN", envvar="RNNKIT_TRAIN_FROM", help="Start from the weights of that run."
+    "--from",
+    "start_from",
+    type=options.FOLDER,
+    metavar="RUN",
+    envvar="RNNKIT_TRAIN_FROM",
+    help="Start from the weights of that run.",
 )
 @options.reading
 @options.shaping
@@ -63,7 +68,7 @@ def train(
     values = {**given, "data": data or given.get("data") or _missing()}
     job = api.prepare(values["data"], api.make_options(values))
     finished = watching.train(job, quiet, out=out, resume=resume, force=force, start_from=start_from)
-    results.trained(finished, json=json, plot=plot)
+    results.trained(finished, job, json=json, plot=plot)
 
 
 def _missing() -> str:

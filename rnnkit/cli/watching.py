@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
 from rnnkit import api
+from rnnkit.cli.results import chosen
 from rnnkit.cli.signals import Interruption
 from rnnkit.console import Progress, clock, note, number, setting
 from rnnkit.tasks import TaskJob
+from rnnkit.tasks.options import plain
 from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped
-
-PLAN = ("cell", "hidden", "layers", "embedding", "dropout", "context", "horizon", "season", "past", "level", "batch", "lr")
 
 
 def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
@@ -24,7 +25,7 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
             match event:
                 case Stepped(stage, step, steps, loss):
                     progress.step(stage, step, steps, loss)
-                case Evaluated():
+                case Evaluated() if event.stage == job.stages[0]:
                     progress.evaluated(event.selected)
                 case Started() if not quiet:
                     progress.say(_plan(job, event))
@@ -36,7 +37,8 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
                         f"with the learning rate halved to {number(event.lr)} (return {event.count})"
                     )
                 case Interrupted():
-                    progress.say(f"interrupted at step {event.step:,} and saved; go on with: rnnkit train --resume -o {event.run.path}")
+                    go_on = f"rnnkit train --resume -o {shlex.quote(str(event.run.path))}"
+                    progress.say(f"interrupted at step {event.step:,} and saved; go on with: {go_on}")
                     sys.exit(interruption.code)
                 case Finished():
                     if not quiet:
@@ -47,10 +49,8 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
 
 def _plan(job: TaskJob, event: Started) -> str:
     """One line on what is trained, and with what."""
-    chosen = {name: getattr(job.resolved, name) for name in PLAN}
-    if job.task == "forecast":
-        del chosen["level"]
-    said = [f"{name} {setting(value)}" for name, value in chosen.items() if value not in (None, "", [])]
+    said = [
+        f"{name} {setting(value)}" for name, value in chosen(job.task, plain(job.resolved)).items() if name != "steps"
+    ]
     begin = f"resuming {event.run.path} after step {event.resumed:,}" if event.resumed else f"training {event.run.path}"
     return f"{begin}: {job.task}, {', '.join(said)}; {event.parameters:,} parameters, {event.plan.steps:,} steps"
-
