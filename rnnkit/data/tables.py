@@ -6,7 +6,9 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ TEXT = np.dtypes.StringDType()
 MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
 SEPARATORS = ("\t", ";", "|", ",")  # in order of preference when a sample reads equally well with several
 SAMPLE_LINES = 500
+BLOCK = 20_000  # rows held as lists at a time
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+", re.ASCII)
@@ -191,31 +194,48 @@ def read_table(
     if separator is None:
         separator = _sniff(sample)
     literal = _quotes_are_text(text, separator)
-    rows, lines = _split(text, separator, literal, label, first_line)
     if literal:
         notices.append("quotation marks are not paired within fields and are read as ordinary characters")
+    records = _records(text, separator, literal, label, first_line)
+    head = list(islice(records, SAMPLE_LINES))
+    if not head:
+        raise DataError(f"{label}: the file is empty; expected a header and rows")
     if header is None:
-        header = _has_header(rows)
+        header = _has_header([row for _, row in head])
         if not header:
-            listed = f"c1 to c{len(rows[0])}" if len(rows[0]) > 1 else "c1"
+            listed = f"c1 to c{len(head[0][1])}" if len(head[0][1]) > 1 else "c1"
             notices.append(f"no header: the first line holds values, so the columns are called {listed}")
     unnamed: list[str] = []
     if header:
-        names, unnamed = _names(rows.pop(0), label, lines.pop(0))
+        line, first = head.pop(0)
+        names, unnamed = _names(first, label, line)
     else:
-        names = [f"c{i + 1}" for i in range(len(rows[0]))]
-    if not rows:
+        names = [f"c{i + 1}" for i in range(len(head[0][1]))]
+    if not head:
         raise DataError(f"{label}: found a header and no rows; expected at least one row of data")
-    _check_widths(rows, lines, names, header, separator, label)
-    columns = {
-        name: np.strings.strip(np.array(cells, dtype=TEXT))
-        for name, cells in zip(names, zip(*rows, strict=True), strict=True)
-    }
+    columns, lines = _columns(chain(head, records), names, header, separator, label)
     if unnamed and unnamed[-1] == names[-1] and len(names) > 1 and np.all(columns[names[-1]] == ""):
         columns.pop(unnamed.pop())  # a separator at the end of every line
     notices += [f"column {n[1:]} has no name and is called {n}" for n in unnamed]
-    decimal = "," if separator != "," and _decimal_comma(rows[:SAMPLE_LINES]) else "."
-    return Table(columns, np.array(lines, dtype=np.int64), label, encoding, separator, decimal, notices)
+    decimal = "," if separator != "," and _decimal_comma([row for _, row in head]) else "."
+    return Table(columns, lines, label, encoding, separator, decimal, notices)
+
+
+def _columns(
+    records: Iterator[tuple[int, list[str]]], names: list[str], header: bool, separator: str, label: str
+) -> tuple[dict[str, Strings], NDArray[np.int64]]:
+    """Records → columns and line numbers, some thousand rows at a time: rows as lists take ten times the room."""
+    blocks: list[list[Strings]] = []
+    lines: list[int] = []
+    while chunk := list(islice(records, BLOCK)):
+        for line, row in chunk:
+            if len(row) != len(names):
+                raise _ragged(line, len(row), len(names), header, separator, label)
+            lines.append(line)
+        cells = zip(*(row for _, row in chunk), strict=True)
+        blocks.append([np.strings.strip(np.array(c, dtype=TEXT)) for c in cells])
+    whole = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    return dict(zip(names, whole, strict=True)), np.array(lines, dtype=np.int64)
 
 
 def _sample(text: str) -> str:
@@ -264,37 +284,37 @@ def _quotes_are_text(text: str, separator: str) -> bool:
     return odd
 
 
-def _split(text: str, separator: str, literal: bool, label: str, first: int) -> tuple[list[list[str]], list[int]]:
-    """Records and the physical line on which each starts; blank lines are passed over."""
-    stream = io.StringIO(text, newline="")
+def _records(text: str, separator: str, literal: bool, label: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Records, each with the physical line on which it starts; blank lines are passed over."""
+    raw: list[str] = []  # the lines of the record being read
+
+    def feed() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            raw.append(line)
+            yield line
+
     quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
-    reader = csv.reader(stream, delimiter=separator, quoting=quoting)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    start = 0
+    reader = csv.reader(feed(), delimiter=separator, quoting=quoting)
+    start, width = first, 0
+    blank: list[tuple[int, list[str]]] = []
     try:
         for row in reader:
-            rows.append(row)
-            lines.append(start + first)
-            start = reader.line_num
+            if len(raw) > 1 and sum(line.count('"') for line in raw) % 2:
+                raise DataError(f"{label}, line {start}: a quotation mark opens here and is never closed; close it")
+            raw.clear()
+            if row and (len(row) > 1 or row[0].strip()):
+                width = width or len(row)
+                yield from blank
+                blank.clear()
+                yield start, row
+            elif width == 1:  # in a file of one column a blank line between others is a missing value
+                blank.append((start, [""]))
+            start = reader.line_num + first
     except csv.Error as error:
         raise DataError(
-            f"{label}, line {start + first}: the fields cannot be told apart ({error}); "
+            f"{label}, line {start}: the fields cannot be told apart ({error}); "
             "close the quotation mark that opens there"
         ) from error
-    if rows and reader.line_num - (lines[-1] - first) > 1 and not literal:
-        tail = io.StringIO(text, newline="").readlines()[lines[-1] - first :]
-        if "".join(tail).count('"') % 2:
-            raise DataError(f"{label}, line {lines[-1]}: a quotation mark opens here and is never closed; close it")
-    kept = [i for i, r in enumerate(rows) if r and (len(r) > 1 or r[0].strip())]
-    if not kept:
-        raise DataError(f"{label}: the file is empty; expected a header and rows")
-    if len(rows[kept[0]]) == 1:  # in a file of one column a blank line between others is a missing value
-        rows = [r or [""] for r in rows]
-        kept = list(range(kept[0], kept[-1] + 1))
-    if len(kept) < len(rows):
-        rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
-    return rows, lines
 
 
 def _value_like(cell: str) -> bool:
@@ -328,17 +348,12 @@ def _names(header: list[str], label: str, line: int) -> tuple[list[str], list[st
     return [n or f"c{i + 1}" for i, n in enumerate(names)], unnamed
 
 
-def _check_widths(
-    rows: list[list[str]], lines: list[int], names: list[str], header: bool, separator: str, label: str
-) -> None:
-    width = len(names)
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != width:
-            norm = "the header has" if header else "the first line has"
-            mark = _NAMES.get(separator, f"'{separator}'")
-            remedy = f"quote the fields that contain {mark}" if len(row) > width else "add the rest"
-            fields = f"{len(row)} field{'s' if len(row) != 1 else ''}"
-            raise DataError(f"{label}, line {line}: found {fields} where {norm} {width}; {remedy}")
+def _ragged(line: int, found: int, width: int, header: bool, separator: str, label: str) -> DataError:
+    norm = "the header has" if header else "the first line has"
+    mark = _NAMES.get(separator, f"'{separator}'")
+    remedy = f"quote the fields that contain {mark}" if found > width else "add the rest"
+    fields = f"{found} field{'s' if found != 1 else ''}"
+    return DataError(f"{label}, line {line}: found {fields} where {norm} {width}; {remedy}")
 
 
 def _decimal_comma(rows: list[list[str]]) -> bool:
