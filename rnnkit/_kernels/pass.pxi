@@ -90,13 +90,32 @@ cdef void mask_rows(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) 
         hr[k] = p.mask[k] * s.h_old[k]
 
 
+cdef inline void add_row(real* dh, const real* a, const real* mask, Py_ssize_t units) noexcept nogil:
+    """dh += mask ⊙ a, group by group in local arrays, which cannot overlap."""
+    cdef real d[LANES]
+    cdef real e[LANES]
+    cdef real m[LANES]
+    cdef Py_ssize_t g, n
+    cdef int l
+    for g from 0 <= g < units by LANES:
+        n = least(LANES, units - g)
+        load(d, dh + g, n)
+        memcpy(e, a + g, sizeof(e))
+        if mask == NULL:
+            for l in range(LANES):
+                d[l] += e[l]
+        else:
+            load(m, mask + g, n)
+            for l in range(LANES):
+                d[l] += m[l] * e[l]
+        copy(dh + g, d, n)
+
+
 cdef void add_back(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1, const real* panels,
                    const real* d, Py_ssize_t K) noexcept nogil:
     """dh += mask ⊙ (d Rᵀ) for the rows that are alive; ``d``: K columns of the gate gradients, ``panels``: their Rᵀ."""
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t H = p.H, j, l, r, n, cols, row, rows
-    cdef real* dh
-    cdef const real* mask
+    cdef Py_ssize_t H = p.H, j, r, at, n, cols, row, rows
     for j from 0 <= j < H by PANEL:
         n = least(PANEL, H - j)
         cols = groups_up(n)
@@ -107,16 +126,9 @@ cdef void add_back(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1, c
                 memset(a, 0, sizeof(a))
                 product(<int>rows, <int>cols, K, d + row * p.ldg, p.ldg, 1, panels + j * K, cols, a)
                 for r in range(rows):
-                    if not alive(p, s.t, row + r):
-                        continue
-                    dh = p.dh + (row + r) * H + j
-                    if p.mask == NULL:
-                        for l in range(n):
-                            dh[l] += a[r * PANEL + l]
-                    else:
-                        mask = p.mask + (row + r) * H + j
-                        for l in range(n):
-                            dh[l] += mask[l] * a[r * PANEL + l]
+                    if alive(p, s.t, row + r):
+                        at = (row + r) * H + j
+                        add_row(p.dh + at, a + r * PANEL, p.mask + at if p.mask != NULL else NULL, n)
             row += rows
 
 
