@@ -15,8 +15,8 @@ from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.nn import Network
 from rnnkit.run import CONFIG, Run, free_path, list_runs
 from rnnkit.tasks import TASKS, Findings, Model, TaskJob, get_task, recognise
-from rnnkit.tasks.options import RUNTIME, TrainOptions, plain
-from rnnkit.training import Event, Finished
+from rnnkit.tasks.options import RUNTIME, TrainOptions, for_task, plain
+from rnnkit.training import Event, Finished, expected_seconds
 from rnnkit.training import train as _train
 
 RUNS = Path("runs")
@@ -32,7 +32,7 @@ def prepare(data: Any, options: TrainOptions) -> TaskJob:
     """Read and check the data and resolve every option; nothing is written."""
     data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
-    job: TaskJob = get_task(name).prepare(data, options)
+    job: TaskJob = get_task(name).prepare(data, for_task(options, name))
     return job
 
 
@@ -40,7 +40,9 @@ def check(data: Any, options: TrainOptions) -> Findings:
     """What a training of ``data`` would read and choose."""
     data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
-    findings: Findings = get_task(name).check(data, options)
+    findings: Findings = get_task(name).check(data, for_task(options, name))
+    if findings.job is not None:
+        findings.facts["time of training"] = f"about {expected_seconds(findings.job):.0f} s"
     return findings
 
 

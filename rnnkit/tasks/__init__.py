@@ -32,12 +32,13 @@ Source = Any  # a path, "-" or a binary stream
 
 @dataclass
 class Findings:
-    """What ``check`` found: facts as label → value, and notices as sentences."""
+    """What ``check`` found: facts as label → value, notices as sentences, and the job that a training would be."""
 
     task: str
     facts: dict[str, Any]
     notices: list[str]
-    options: dict[str, Any]
+    job: TaskJob | None = None  # None where the data cannot be trained on, which a notice explains
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -42,7 +42,7 @@ class ForecastJob:
     """The training of a forecaster: fit on the early part, select and judge on the later ones, then fit on everything."""
 
     task = "forecast"
-    stages = ("fit", "final")
+    stages: tuple[str, ...] = ("fit", "final")
 
     def __init__(self, series: SeriesSet, options: TrainOptions) -> None:
         self.series = series
@@ -310,19 +310,17 @@ def check(source: Source, options: TrainOptions) -> Findings:
         "gaps": series.gaps,
         "other columns": ", ".join(series.past_names) or "none",
     }
-    chosen: dict[str, Any] = {}
     try:
         job = ForecastJob(series, options)
     except DataError as error:
-        notices.append(str(error))
-    else:
-        notices = job.notices
-        network = job.network()
-        facts["seasons"] = ", ".join(map(str, job.window.periods)) or "none found"
-        facts["parameters"] = len(network.parameters)
-        facts["memory of training"] = f"{_megabytes(job, network):.0f} MB"
-        chosen = job.options
-    return Findings("forecast", facts, notices, chosen)
+        return Findings("forecast", facts, [*notices, str(error)])
+    network = job.network()
+    facts |= {
+        "seasons": ", ".join(map(str, job.window.periods)) or "none found",
+        "parameters": len(network.parameters),
+        "memory of training": f"{_megabytes(job, network):.0f} MB",
+    }
+    return Findings("forecast", facts, job.notices, job, job.options)
 
 
 def _megabytes(job: ForecastJob, network: Network) -> float:

@@ -18,7 +18,7 @@ from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape
-from rnnkit.nn.losses import SoftmaxCrossEntropy
+from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.options import TrainOptions, plain
@@ -41,8 +41,8 @@ class LanguageJob:
     """Training on the first part of a text, selecting on the next, judging on the last."""
 
     task = "language"
-    stages = ("fit",)
-    loss = SoftmaxCrossEntropy()
+    stages: tuple[str, ...] = ("fit",)
+    loss: Loss = SoftmaxCrossEntropy()
 
     def __init__(self, text: Text, options: TrainOptions) -> None:
         self.notices = list(text.notices)
@@ -320,7 +320,7 @@ def check(source: Source, options: TrainOptions) -> Findings:
     try:
         job = LanguageJob(text, options)
     except DataError as error:
-        return Findings("language", facts, [*text.notices, str(error)], {})
+        return Findings("language", facts, [*text.notices, str(error)])
     network = job.network()
     facts |= {
         "vocabulary": f"{job.vocabulary.size} symbols ({options.level})",
@@ -328,7 +328,7 @@ def check(source: Source, options: TrainOptions) -> Findings:
         "parameters": len(network.parameters),
         "memory of training": f"{_megabytes(job, network):.0f} MB",
     }
-    return Findings("language", facts, job.notices, job.options)
+    return Findings("language", facts, job.notices, job, job.options)
 
 
 def _megabytes(job: LanguageJob, network: Network) -> float:

@@ -12,6 +12,13 @@ RUNTIME = ("threads", "backend", "max_time")
 """Settings that may differ between a training and its resumption: they do not shape the result."""
 
 
+ONLY: dict[str, tuple[str, ...]] = {
+    "forecast": ("horizon", "season", "time", "target", "id", "past", "gaps", "output"),
+    "language": ("embedding", "level", "strip_frontmatter", "encoding"),
+}
+"""Settings that mean something to one task alone."""
+
+
 class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What ``train`` takes; None leaves a choice to the task, which says what it chose.
 
@@ -93,6 +100,18 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return {name: value for name, value in chosen.items() if value is not None}
 
 
+def for_task(options: TrainOptions, task: str) -> TrainOptions:
+    """The options with ``task`` settled; ``UsageError`` for a setting that only another task has."""
+    defaults = TrainOptions()
+    for other, names in ONLY.items():
+        for name in names if other != task else ():
+            if getattr(options, name) != getattr(defaults, name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} belongs to --task {other}, but this is a {task} training; leave it out"
+                )
+    return msgspec.structs.replace(options, task=task)
+
+
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UsageError(f"--{name} is one of {', '.join(allowed)}, not {value!r}")
@@ -100,4 +119,5 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def plain(options: TrainOptions) -> dict[str, Any]:
     """The settings that were given or chosen, as JSON and TOML can hold them."""
-    return {name: value for name, value in msgspec.to_builtins(options).items() if value is not None}
+    foreign = {name for task, names in ONLY.items() if task != options.task for name in names}
+    return {k: v for k, v in msgspec.to_builtins(options).items() if v is not None and k not in foreign}
