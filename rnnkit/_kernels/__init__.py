@@ -80,12 +80,20 @@ def choose(backend: str = "auto") -> str:
         _module(backend)
         return backend
     for name in BACKENDS:
-        try:
-            _module(name)
-        except RnnkitError:
-            continue
-        return name
+        if not _obstacle(name):
+            return name
     raise RnnkitError("no backend could be imported; reinstall rnnkit")
+
+
+def fallback() -> str:
+    """One sentence where ``auto`` had to pass over the compiled kernels, else nothing."""
+    first, chosen = next(iter(BACKENDS)), choose()
+    if chosen == first or os.environ.get("RNNKIT_BACKEND", "auto") not in ("auto", ""):
+        return ""
+    return (
+        f"the compiled kernels are not there ({_obstacle(first)}), so the {chosen} backend runs; "
+        "with a C compiler, pip install --force-reinstall --no-cache-dir rnnkit brings them"
+    )
 
 
 def load(backend: str, variant: str) -> Kernels:
@@ -101,9 +109,20 @@ def describe(backend: str) -> str:
     return str(_module(choose(backend)).describe())
 
 
-def _module(backend: str) -> Any:
+def _obstacle(backend: str) -> str:
+    """Why a backend cannot be imported, empty when it can; an error of its own (a wrong RNNKIT_ISA) passes."""
     try:
-        return importlib.import_module(BACKENDS[backend])
+        importlib.import_module(BACKENDS[backend])
     except ImportError as error:
+        return str(error)
+    return ""
+
+
+def _module(backend: str) -> Any:
+    obstacle = _obstacle(backend)
+    if obstacle:
         hint = "install a C compiler and reinstall rnnkit" if backend == "cython" else f"pip install {backend}"
-        raise RnnkitError(f"the {backend} backend cannot be loaded here ({error}); {hint}, or choose another --backend") from error
+        raise RnnkitError(
+            f"the {backend} backend cannot be loaded here ({obstacle}); {hint}, or choose another with --backend"
+        )
+    return importlib.import_module(BACKENDS[backend])
