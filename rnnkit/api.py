@@ -55,7 +55,7 @@ def train_events(
     start_from: str | os.PathLike[str] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Train a prepared job, yielding events (``rnnkit.training``); ``out`` defaults to ``runs/NAME``, NAME from the data."""
+    """Train a prepared job, yielding events; ``out`` defaults to ``runs/NAME``, NAME from the data."""
     path = default_run(job.resolved.data or job.task, resume) if out is None else Path(out)
     if resume:
         refuse_other_options(job, Run(path))
@@ -161,13 +161,17 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
     found = {name: array.shape for name, array in arrays.items()}
     if declared != found:  # before anything of those shapes is allocated
         odd = sorted(name for name in {*declared, *found} if declared.get(name) != found.get(name))[0]
-        raise ModelFileError(f"the network in {path} needs {odd} of shape {declared.get(odd)}, found {found.get(odd)}; train again")
+        raise ModelFileError(
+            f"the network in {path} needs {odd} of shape {declared.get(odd)}, found {found.get(odd)}; train again"
+        )
     network = Network(root).configure(backend, threads)
     for name, array in arrays.items():
         network.parameters.value(name)[...] = array
     network.parameters.touch()
     if meta.task not in TASKS:
-        raise ModelFileError(f"{path} holds a model of the task {meta.task!r}, which this rnnkit does not know; pip install -U rnnkit")
+        raise ModelFileError(
+            f"{path} holds a model of the task {meta.task!r}, which this rnnkit does not know; pip install -U rnnkit"
+        )
     model: Model = get_task(meta.task).open_model(network, meta, data)
     return model
 

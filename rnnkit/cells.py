@@ -52,9 +52,13 @@ class Cell:
         chosen = {name: values[0] for name, values in self.options.items()}
         for name, value in (options or {}).items():
             if name not in self.options:
-                raise UsageError(f"the {self.name} cell has no option {name!r}; it has {', '.join(self.options) or 'none'}")
+                raise UsageError(
+                    f"the {self.name} cell has no option {name!r}; it has {', '.join(self.options) or 'none'}"
+                )
             if value not in self.options[name]:
-                raise UsageError(f"{name} of the {self.name} cell is one of {', '.join(self.options[name])}, not {value!r}")
+                raise UsageError(
+                    f"{name} of the {self.name} cell is one of {', '.join(self.options[name])}, not {value!r}"
+                )
             chosen[name] = value
         return chosen
 

@@ -78,7 +78,9 @@ def write_atomic(path: Path, content: bytes) -> None:
 def write_error(path: Path, error: OSError) -> RnnkitError:
     """One sentence for a file that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RnnkitError(f"{path} could not be written because the disk is full; free some space and repeat (with --resume if training)")
+        return RnnkitError(
+            f"{path} could not be written because the disk is full; free some space and repeat (a training: --resume)"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return RnnkitError(f"{path} could not be written because its folder is read-only; choose another with -o")
     return RnnkitError(f"{path} could not be written: {error.strerror}; choose another folder with -o")
@@ -125,7 +127,9 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
         text = header["__metadata__"][KEY]
         arrays = dict(sorted(decode(content).items()))
     except (SafetensorError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path} is not a whole rnnkit file ({len(content)} bytes); use the run's previous checkpoint or train again") from error
+        raise ModelFileError(
+            f"{path} is not a whole rnnkit file ({len(content)} bytes); use the previous checkpoint or train again"
+        ) from error
     wanted = "rnnkit.model" if kind is ModelMeta else "rnnkit.checkpoint"
     try:
         head = msgspec.json.decode(text, type=_Head)
@@ -133,8 +137,10 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
             raise ModelFileError(f"a file of the form {wanted} was expected, but {path} is of the form {head.format}")
         if head.version > FORMAT_VERSION:
             raise ModelFileError(
-                f"{path} is of format {head.version} and this rnnkit reads up to {FORMAT_VERSION}; pip install -U rnnkit"
+                f"{path} is of format {head.version} and this rnnkit reads {FORMAT_VERSION}; pip install -U rnnkit"
             )
         return arrays, msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
-        raise ModelFileError(f"the metadata in {path} cannot be read: {error}; train again or use another file") from error
+        raise ModelFileError(
+            f"the metadata in {path} cannot be read: {error}; train again or use another file"
+        ) from error

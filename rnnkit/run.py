@@ -26,9 +26,13 @@ class Run:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise UsageError(f"a run's folder was expected, but {self.path} does not exist; rnnkit info lists the runs here")
+            raise UsageError(
+                f"a run's folder was expected, but {self.path} does not exist; rnnkit info lists the runs here"
+            )
         if not (self.path / MODEL).is_file():
-            raise UsageError(f"a run's folder was expected, but {self.path} holds no {MODEL}; rnnkit info lists the runs here")
+            raise UsageError(
+                f"a run's folder was expected, but {self.path} holds no {MODEL}; rnnkit info lists the runs here"
+            )
 
     @classmethod
     def create(
@@ -56,7 +60,9 @@ class Run:
             modelfile.write_atomic(aside / LOG, b"")
             if path.exists():
                 if not (path / MODEL).exists():
-                    raise UsageError(f"--force replaces a run, but {path} holds no {MODEL}; give another folder with -o")
+                    raise UsageError(
+                        f"--force replaces a run, but {path} holds no {MODEL}; give another folder with -o"
+                    )
                 os.replace(path, old := Path(f"{aside}.old"))
                 os.replace(aside, path)
                 shutil.rmtree(old)

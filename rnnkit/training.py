@@ -352,7 +352,9 @@ class _Trainer:
         """Score the best weights on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
         self.progress.report = self.job.judge(self.network)
-        if self.max_seconds and self.progress.stop < self.progress.steps:  # the clock ended it, which config.toml repeats
+        if (
+            self.max_seconds and self.progress.stop < self.progress.steps
+        ):  # the clock ended it, which config.toml repeats
             self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
             self.progress.plan = self.plan
             self.job.options["stop"] = self.progress.stop

@@ -16,7 +16,9 @@ from rnnkit.training import Judged
 def seasonal(n=240, season=12, seed=0, trend=0.5, noise=1.0):
     """A trend, a season and noise."""
     t = np.arange(n)
-    return 100 + trend * t + 20 * np.sin(2 * np.pi * t / season) + noise * np.random.default_rng(seed).standard_normal(n)
+    return (
+        100 + trend * t + 20 * np.sin(2 * np.pi * t / season) + noise * np.random.default_rng(seed).standard_normal(n)
+    )
 
 
 def write(path, columns, start="2001-01"):
@@ -30,10 +32,16 @@ def write(path, columns, start="2001-01"):
 
 
 def _cell(value):
-    return "" if isinstance(value, float) and np.isnan(value) else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return (
+        ""
+        if isinstance(value, float) and np.isnan(value)
+        else f"{value:.4f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
-@pytest.fixture()
+@pytest.fixture
 def table(tmp_path):
     return write(tmp_path / "sales.csv", {"sales": seasonal()})
 
@@ -82,9 +90,15 @@ def test_interrupted_and_resumed_is_the_same(table, tmp_path):
     list(api.train_events(api.prepare(table, options), tmp_path / "whole"))
     for k in (3, 19, 20, 25):
         asked = iter(range(1000))
-        list(api.train_events(api.prepare(table, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k))
+        list(
+            api.train_events(
+                api.prepare(table, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k
+            )
+        )
         list(api.train_events(api.prepare(table, options), tmp_path / str(k), resume=True))
-        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (
+            tmp_path / "whole" / "model.safetensors"
+        ).read_bytes()
 
 
 def test_resume_refuses_other_data_and_other_networks(table, tmp_path):
@@ -153,7 +167,8 @@ def test_many_series_and_other_columns(tmp_path):
     for name, seed in (("north", 1), ("south", 2), ("short", 3)):
         n = 20 if name == "short" else 150
         rows += [
-            f"{name},{np.datetime64('2001-01', 'M') + i},{v:.3f},{10 + (i * 7) % 5}" for i, v in enumerate(seasonal(n, seed=seed))
+            f"{name},{np.datetime64('2001-01', 'M') + i},{v:.3f},{10 + (i * 7) % 5}"
+            for i, v in enumerate(seasonal(n, seed=seed))
         ]
     path = tmp_path / "shops.csv"
     path.write_text("\n".join(rows) + "\n")
@@ -176,7 +191,11 @@ def test_mean_output_has_one_column(table, tmp_path):
 def test_season_is_taken_from_the_option(table, tmp_path, season):
     job = api.prepare(table, api.make_options({"data": str(table), "season": season}))
     assert job.window.periods == ([] if season == "none" else [int(s) for s in season.split(",")])
-    events = list(api.train_events(api.prepare(table, api.make_options({"data": str(table), "season": season, "steps": 3})), tmp_path / "r"))
+    events = list(
+        api.train_events(
+            api.prepare(table, api.make_options({"data": str(table), "season": season, "steps": 3})), tmp_path / "r"
+        )
+    )
     assert any(isinstance(e, Judged) for e in events)
 
 
@@ -193,7 +212,7 @@ def test_constant_series_trains_and_says_that_there_is_no_scale(tmp_path):
 
 def test_a_short_series_names_the_minimum(tmp_path):
     path = write(tmp_path / "short.csv", {"sales": seasonal(30)})
-    with pytest.raises(DataError, match="at least .* points are needed .* found 30"):
+    with pytest.raises(DataError, match=r"at least .* points are needed .* found 30"):
         api.prepare(path, api.make_options({"data": str(path), "horizon": 12}))
 
 
@@ -252,7 +271,9 @@ def test_starting_from_another_run(table, tmp_path):
     trained(table, tmp_path / "first")
     events = list(
         api.train_events(
-            api.prepare(table, api.make_options({"data": str(table), "steps": 1, "lr": 1e-9, "horizon": 12, "hidden": 16})),
+            api.prepare(
+                table, api.make_options({"data": str(table), "steps": 1, "lr": 1e-9, "horizon": 12, "hidden": 16})
+            ),
             tmp_path / "second",
             start_from=tmp_path / "first",
         )

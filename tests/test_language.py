@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -109,9 +110,15 @@ def test_interrupted_inside_an_epoch_and_resumed_is_the_same(text, tmp_path):
     list(api.train_events(api.prepare(text, options), tmp_path / "whole"))
     for k in (1, 7, 23):
         asked = iter(range(1000))
-        list(api.train_events(api.prepare(text, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k))
+        list(
+            api.train_events(
+                api.prepare(text, options), tmp_path / str(k), interrupted=lambda k=k, a=asked: next(a) >= k
+            )
+        )
         list(api.train_events(api.prepare(text, options), tmp_path / str(k), resume=True))
-        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+        assert (tmp_path / str(k) / "model.safetensors").read_bytes() == (
+            tmp_path / "whole" / "model.safetensors"
+        ).read_bytes()
 
 
 def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
@@ -121,7 +128,7 @@ def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
     rows = np.concatenate([batch.x for batch in epoch])
     np.testing.assert_array_equal(rows[:, 0], job.ids["fit"][: len(rows)])
     np.testing.assert_array_equal(rows[:, 1], job.ids["fit"][job.span : job.span + len(rows)])
-    for before, after in zip(epoch, epoch[1:], strict=False):
+    for before, after in pairwise(epoch):
         np.testing.assert_array_equal(before.target[-1], after.x[0])
 
 
@@ -168,7 +175,9 @@ def test_the_clock_plans_and_config_repeats(text, tmp_path):
 
 def test_front_matter_is_suggested_and_stripped(tmp_path):
     path = tmp_path / "book.txt"
-    path.write_text("licence\n*** START OF THE BOOK ***\n" + "Le chat dort.\n" * 300 + "*** END OF THE BOOK ***\nlicence\n")
+    path.write_text(
+        "licence\n*** START OF THE BOOK ***\n" + "Le chat dort.\n" * 300 + "*** END OF THE BOOK ***\nlicence\n"
+    )
     said = api.prepare(path, api.make_options({"data": str(path)})).notices
     assert any("--strip-frontmatter" in notice for notice in said)
     job = api.prepare(path, api.make_options({"data": str(path), "strip_frontmatter": True}))

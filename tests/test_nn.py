@@ -57,10 +57,21 @@ def with_reference(layer):
 def test_recurrent_gradients(cell, options, bidirectional, lengths, dropout):
     rng = np.random.default_rng(5)
     layer = with_reference(
-        Recurrent(cell, 3, 4, layers=2, bidirectional=bidirectional, dropout=dropout, recurrent_dropout=dropout, options=options)
+        Recurrent(
+            cell,
+            3,
+            4,
+            layers=2,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            recurrent_dropout=dropout,
+            options=options,
+        )
     )
     state = tuple(rng.standard_normal(s.shape) for s in layer.zero_state(3))
-    errors = gradcheck(layer, rng.standard_normal((4, 3, 3)), state, lengths=None if lengths is None else np.array(lengths))
+    errors = gradcheck(
+        layer, rng.standard_normal((4, 3, 3)), state, lengths=None if lengths is None else np.array(lengths)
+    )
     assert set(errors) == {*layer.parameters, "x", *(f"state.{i}" for i in range(len(state)))}
     assert max(errors.values()) <= TOLERANCE, errors
 

@@ -54,7 +54,9 @@ def _lstm_back(p, s, hr, new, saved, d):
     i, f, g, o = saved
     tc = np.tanh(new[1])
     dc = d[1] + d[0] * o * (1 - tc * tc)
-    da = np.concatenate([dc * g * i * (1 - i), dc * s[1] * f * (1 - f), dc * i * (1 - g * g), d[0] * tc * o * (1 - o)], axis=1)
+    da = np.concatenate(
+        [dc * g * i * (1 - i), dc * s[1] * f * (1 - f), dc * i * (1 - g * g), d[0] * tc * o * (1 - o)], axis=1
+    )
     return (da, da), da @ p["R"].T, (np.zeros_like(dc), dc * f)
 
 

@@ -61,7 +61,9 @@ def gradcheck(
         grad = dx[name] if isinstance(x, dict) else dx
         if grad is not None and np.issubdtype(value.dtype, np.floating):
             checked[name] = (value, grad.copy())
-    for i, (value, grad) in enumerate(zip(flatten_state(state), flatten_state(dstate) if state is not None else [], strict=True)):
+    for i, (value, grad) in enumerate(
+        zip(flatten_state(state), flatten_state(dstate) if state is not None else [], strict=True)
+    ):
         checked[f"state.{i}"] = (value, grad.copy())
 
     errors = {}

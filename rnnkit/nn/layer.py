@@ -113,14 +113,19 @@ class Layer:
     def bound(self) -> Parameters:
         """The parameters, or one sentence on how to make them."""
         if self.parameters is None:
-            raise RnnkitError(f"a {self.kind} layer has no parameters yet: call .init(seed=0) on it or on its network first")
+            raise RnnkitError(
+                f"a {self.kind} layer has no parameters yet: call .init(seed=0) on it or on its network first"
+            )
         return self.parameters
 
     # -- JSON ------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
         """The tree as JSON-able values; ``layer_from`` reads it back."""
-        return {"kind": self.kind, **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))}}
+        return {
+            "kind": self.kind,
+            **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))},
+        }
 
 
 def _plain(value: Any) -> Any:
@@ -138,7 +143,9 @@ def layer_from(description: Mapping[str, Any], depth: int = 0) -> Layer:
     """
     kind = description.get("kind") if isinstance(description, Mapping) else None
     if not isinstance(kind, str) or kind not in LAYERS or depth > 32:
-        raise ModelFileError(f"a layer of one of the kinds {', '.join(sorted(filter(None, LAYERS)))} was expected, found {kind!r}")
+        raise ModelFileError(
+            f"a layer of one of the kinds {', '.join(sorted(filter(None, LAYERS)))} was expected, found {kind!r}"
+        )
     cls = LAYERS[kind]
     hints = typing.get_type_hints(cls)
     fields = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}

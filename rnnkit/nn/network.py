@@ -70,8 +70,13 @@ def _what(layer: Layer) -> str:
     if isinstance(layer, Recurrent):
         stack = f" × {layer.layers}" if layer.layers > 1 else ""
         options = "".join(f", {name} {value}" for name, value in layer.options.items())
-        return f"{layer.cell} {layer.inputs} → {layer.hidden}{stack}{', both directions' if layer.bidirectional else ''}{options}"
-    fields = {k: v for k, v in layer.describe().items() if isinstance(v, int | str) and k not in ("kind", "init_name", "bias_init")}
+        both = ", both directions" if layer.bidirectional else ""
+        return f"{layer.cell} {layer.inputs} → {layer.hidden}{stack}{both}{options}"
+    fields = {
+        k: v
+        for k, v in layer.describe().items()
+        if isinstance(v, int | str) and k not in ("kind", "init_name", "bias_init")
+    }
     if {"inputs", "outputs"} <= set(fields):
         extra = "" if fields.get("activation", "linear") == "linear" else f", {fields['activation']}"
         return f"{fields['inputs']} → {fields['outputs']}{extra}"

@@ -82,7 +82,7 @@ class Recurrent(Layer):
 
     def _passes(self) -> list[tuple[int, bool, str]]:
         """(layer, reverse, prefix of its parameters' names), in the order of the states."""
-        return [(l, rev, f"l{l}{'r' if rev else ''}.") for l in range(self.layers) for rev in self.directions]
+        return [(n, rev, f"l{n}{'r' if rev else ''}.") for n in range(self.layers) for rev in self.directions]
 
     def params(self) -> tuple[Param, ...]:
         declared = []
@@ -122,9 +122,11 @@ class Recurrent(Layer):
         shape = (self.layers * len(self.directions), B, self.hidden)
         if len(state) != len(self._cell.states) or any(s.shape != shape for s in state):
             found = ", ".join(str(list(s.shape)) for s in state)
-            raise UsageError(f"a state of {len(self._cell.states)} arrays of shape {list(shape)} was expected, found {found}")
+            raise UsageError(
+                f"a state of {len(self._cell.states)} arrays of shape {list(shape)} was expected, found {found}"
+            )
         lengths = tape.lengths
-        if lengths is not None and (lengths.shape != (B,) or (B and not (0 <= lengths.min() and lengths.max() <= T))):
+        if lengths is not None and (lengths.shape != (B,) or (B and not (lengths.min() >= 0 and lengths.max() <= T))):
             raise UsageError(f"lengths are {B} whole numbers from 0 to {T}, one per row")
         return np.ascontiguousarray(x, dtype=dtype), tuple(np.asarray(s, dtype) for s in state)
 

@@ -43,7 +43,7 @@ class Findings:
 
 @dataclass
 class Forecast:
-    """Rows of a forecast: for each series its times (as the file writes them), ``columns`` → values, and what came before."""
+    """A forecast: for each series its times (as the file writes them), columns of values, and what came before."""
 
     time_name: str
     id_name: str

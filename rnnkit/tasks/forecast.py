@@ -39,7 +39,7 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ForecastJob:
-    """The training of a forecaster: fit on the early part, select and judge on the later ones, then fit on everything."""
+    """Fit on the early part of the series, select and judge on the later ones, then fit on everything."""
 
     task = "forecast"
     stages: tuple[str, ...] = ("fit", "final")
@@ -195,7 +195,13 @@ class ForecastModel:
             self.window = self.facts.window
             self.freq = Frequency.from_dict(self.facts.freq)
             S, L = len(self.facts.ids), self.window.context
-            shapes = {"values": (S, L), "past": (S, L, len(self.facts.past_names)), "last": (S,), "known": (S,), "dated": (1,)}
+            shapes = {
+                "values": (S, L),
+                "past": (S, L, len(self.facts.past_names)),
+                "last": (S,),
+                "known": (S,),
+                "dated": (1,),
+            }
             self._data = {name: data[f"data.{name}"] for name in shapes}
             if any(self._data[name].shape != shape for name, shape in shapes.items()):
                 raise ModelFileError("the arrays of a forecasting model do not fit its facts; train again")
@@ -249,7 +255,9 @@ class ForecastModel:
             notices=[] if source is None else series.notices,
         )
 
-    def evaluate(self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any) -> dict[str, Any]:
+    def evaluate(
+        self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Rolling-origin backtest over the end of ``source``, without refitting, beside the baselines."""
         began = time.monotonic()
         series, H = self.read(source), self.window.horizon
@@ -262,7 +270,9 @@ class ForecastModel:
                 "give a longer series"
             )
         if folds is not None and folds > room:
-            raise UsageError(f"--folds is at most {room} for {shortest} points, horizon {H} and stride {step}, not {folds}")
+            raise UsageError(
+                f"--folds is at most {room} for {shortest} points, horizon {H} and stride {step}, not {folds}"
+            )
         count = folds or min(room, self.facts.folds)
         cuts = [origins(len(v), H, count, step) for v in series.values]
         result = report(self.network, self.window, series.values, series.past, cuts)
@@ -336,5 +346,3 @@ def _megabytes(job: ForecastJob, network: Network) -> float:
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> ForecastModel:
     """A trained forecaster from its file."""
     return ForecastModel(network, meta, data)
-
-

@@ -33,7 +33,7 @@ class Settled(NamedTuple):
 def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Settled:
     """Fill in what the options leave open; drops series too short to use, with a notice.
 
-    Raises ``DataError`` naming the minimum where no series is long enough, ``UsageError`` for a season that makes no sense.
+    Raises ``DataError`` naming the minimum where no series is long enough, ``UsageError`` for a senseless season.
     """
     median = int(np.median([len(v) for v in series.values]))
     periods = _periods(series, options.season, notices)
@@ -41,7 +41,10 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     if options.horizon is None:
         notices.append(f"forecasting {horizon} steps ahead (--horizon)")
     if options.season == "auto" and periods and periods[0] > max(24, 2 * horizon):
-        notices.append(f"the season of {periods[0]} steps is long beside a horizon of {horizon} and is not used; --season {periods[0]} insists")
+        notices.append(
+            f"the season of {periods[0]} steps is long beside a horizon of {horizon} and is not used; "
+            f"--season {periods[0]} insists"
+        )
         periods = []
     season = periods[0] if periods else 1
     patch = _patch(season, horizon)
@@ -122,7 +125,8 @@ def _periods(series: SeriesSet, season: str, notices: list[str]) -> list[int]:
     longest = max(len(v) for v in series.values)
     if periods[0] < 2 or periods[-1] * 2 > longest:
         raise UsageError(
-            f"--season is auto, none, or steps such as 24 or 24,168, from 2 to half the data ({longest // 2}), not {season!r}"
+            f"--season is auto, none, or steps such as 24 or 24,168, from 2 to half the data ({longest // 2}), "
+            f"not {season!r}"
         )
     return periods[:2]
 
@@ -164,14 +168,16 @@ def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str
 def _context(
     wanted: int | None, periods: list[int], horizon: int, patch: int, median: int, fit: int, notices: list[str]
 ) -> tuple[int, int]:
-    """(context, patch): whole patches; by default twice the longest season or four horizons, at most 0.4 of the data."""
+    """(context, patch): whole patches; by default two long seasons or four horizons, at most 0.4 of the data."""
     context = wanted or max(
         min(max(2 * periods[-1] if periods else 0, 4 * horizon), int(0.4 * median), 2048), periods[0] if periods else 1
     )
     room = fit - horizon
     if context > room:
         if wanted:
-            notices.append(f"context shrinks from {wanted} to {room} steps, all that the fitted part has before a horizon")
+            notices.append(
+                f"context shrinks from {wanted} to {room} steps, all that the fitted part has before a horizon"
+            )
         context = room
     patch = min(patch, context)
     rounded = context // patch * patch if context + patch > room else math.ceil(context / patch) * patch

@@ -31,7 +31,11 @@ def origins(length: int, horizon: int, folds: int, stride: int) -> np.ndarray:
 
 
 def report(
-    network: Network, window: Window, values: Sequence[np.ndarray], past: Sequence[np.ndarray], cuts: Sequence[np.ndarray]
+    network: Network,
+    window: Window,
+    values: Sequence[np.ndarray],
+    past: Sequence[np.ndarray],
+    cuts: Sequence[np.ndarray],
 ) -> dict[str, Any]:
     """Metrics of the network and of the baselines over the same windows, and a verdict.
 

@@ -51,7 +51,9 @@ class LanguageJob:
             body, said = strip_frontmatter(body)
             self.notices.append(said or "no START and END marks of front matter were found, the whole text is used")
         elif find_frontmatter(body):
-            self.notices.append("text around START and END marks (a licence, credits) is part of the training; --strip-frontmatter leaves it out")
+            self.notices.append(
+                "text around START and END marks (a licence, credits) is trained on; --strip-frontmatter leaves it out"
+            )
         self.fingerprint = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
         judge = _cut(body, 1 - options.val)
         select = _cut(body, (1 - options.val) * (1 - options.val / 2))
@@ -123,7 +125,9 @@ class LanguageJob:
         pieces = max(1, min(SEGMENTS, len(self.ids["select"]) // WARM))
         length = (len(ids) - warm - 1) // pieces
         if length < 1:
-            raise DataError(f"the text is too short to select a model by: {len(self.ids['select'])} tokens; give a longer text")
+            raise DataError(
+                f"the text is too short to select a model by: {len(self.ids['select'])} tokens; give a longer text"
+            )
         window = ids[np.arange(pieces) * length + np.arange(warm + length + 1)[:, None]]
         nats = _read(network, window[:-1], window[1:], 256)
         return float(nats[warm:].mean())
@@ -203,7 +207,8 @@ def verdict(scores: dict[str, float], table: dict[str, dict[str, float]]) -> str
     best = min(table, key=lambda name: table[name]["bits_per_char"])
     a, b = scores["bits_per_char"], table[best]["bits_per_char"]
     if a < b:
-        return f"beats the best n-gram model ({best}) by {100 * (1 - a / b):.0f} % ({a:.3f} bits per character against {b:.3f})"
+        share = 100 * (1 - a / b)
+        return f"beats the best n-gram model ({best}) by {share:.0f} % ({a:.3f} bits per character against {b:.3f})"
     return (
         f"does not beat the best n-gram model ({best}: {b:.3f} bits per character against {a:.3f}); "
         "train longer, on more text, or with a smaller network"
@@ -225,7 +230,9 @@ class LanguageModel:
         self.opening = facts.opening or "\n"
         first = next(layer for _, layer in network.root.walk() if isinstance(layer, Embedding))
         if first.size != self.vocabulary.size:
-            raise ModelFileError(f"a vocabulary of {first.size} symbols was expected, found {self.vocabulary.size}; train again")
+            raise ModelFileError(
+                f"a vocabulary of {first.size} symbols was expected, found {self.vocabulary.size}; train again"
+            )
 
     def generate(
         self,
@@ -332,12 +339,14 @@ def check(source: Source, options: TrainOptions) -> Findings:
 
 
 def _megabytes(job: LanguageJob, network: Network) -> float:
-    """Weights, gradients, optimiser and copies (8 vectors), the text three times as ids, and one batch with its tape."""
+    """Weights, gradients, optimiser and copies (8 vectors), the text as ids, and one batch with its tape."""
     o = job.resolved
     assert o.hidden is not None
     assert o.embedding is not None
     per_token = 4 * (12 * o.hidden * o.layers + 4 * o.embedding + 4 * job.vocabulary.size)
-    return (8 * 4 * len(network.parameters) + job.rows * job.length * per_token + 12 * sum(map(len, job.ids.values()))) / 1e6
+    return (
+        8 * 4 * len(network.parameters) + job.rows * job.length * per_token + 12 * sum(map(len, job.ids.values()))
+    ) / 1e6
 
 
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> LanguageModel:

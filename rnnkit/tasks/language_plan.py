@@ -20,8 +20,8 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
     """Fill in what the options leave open for ``tokens`` of training text; ``DataError`` when they are too few."""
     if tokens < SHORTEST:
         raise DataError(
-            f"at least {SHORTEST} tokens are needed to train a language model (after a tenth and a twentieth are held out), "
-            f"found {tokens}; give a longer text"
+            f"at least {SHORTEST} tokens are needed to train a language model, once a part to select and one to judge "
+            f"by are held out, found {tokens}; give a longer text"
         )
     hidden = options.hidden or (128 if tokens < 200_000 else 256)
     batch, context = options.batch or (16 if tokens < 200_000 else 32), options.context or 32

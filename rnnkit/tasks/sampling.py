@@ -14,7 +14,9 @@ class Sampler:
     number draws the same text. Nucleus sampling: Holtzman et al. 2020.
     """
 
-    def __init__(self, temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None, rng: int = 0) -> None:
+    def __init__(
+        self, temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None, rng: int = 0
+    ) -> None:
         if not 0 <= temperature < float("inf"):
             raise UsageError(f"--temperature is a number of at least 0, not {temperature}")
         if top_k is not None and top_k < 1:

@@ -70,7 +70,7 @@ class Pool:
         self.raw = np.concatenate([np.concatenate([np.full(L, np.nan), v, np.full(H, np.nan)]) for v in values])
 
     def inputs(self, series: np.ndarray, cuts: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Network inputs of windows that end before point ``cuts`` of ``series``, with their level and scale ``[B,1]``."""
+        """Inputs of windows that end before point ``cuts`` of ``series``, with their level and scale ``[B,1]``."""
         w = self.window
         at = (self.offsets[series] + cuts)[:, None] + np.arange(-w.context, 0)
         x, real = self._value(self.flat[at]), self.real[at]
@@ -111,7 +111,7 @@ class Pool:
 
 
 def fill_causally(v: np.ndarray, season: int) -> np.ndarray:
-    """``v`` without NaN: each replaced by the value a season earlier, else by the one before; leading ones by the first."""
+    """``v`` without NaN: each becomes the value a season earlier, else the one before; leading ones the first."""
     out = v.astype(np.float64, copy=True)
     missing = np.flatnonzero(np.isnan(out))
     if not len(missing):
@@ -124,7 +124,7 @@ def fill_causally(v: np.ndarray, season: int) -> np.ndarray:
 
 
 def level_and_scale(w: Window, x: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Level: mean of the last season, or the last value; scale: mean seasonal difference of the real points. ``[B,1]`` each."""
+    """Level: mean of the last season, or the last value; scale: mean seasonal difference; ``[B,1]`` each."""
     m = w.season
     level = x[:, -m:].mean(axis=1, keepdims=True) if 1 < m <= 2 * w.horizon else x[:, -1:]
     if w.context >= m + 2:
@@ -143,7 +143,7 @@ def simple_forecasts(w: Window, z: np.ndarray) -> np.ndarray:
     Last value; for each period the last season, and for the shortest one also the mean of up to four
     seasons and the last season moved by the change of level since; without a season, drifts and means.
     """
-    B, L = z.shape
+    L = z.shape[1]
     H, last, t = w.horizon, z[:, -1:], np.arange(w.horizon)
     out = [np.repeat(last, H, axis=1)]
     for k, q in enumerate(q for q in w.periods if q <= L):
@@ -160,7 +160,9 @@ def simple_forecasts(w: Window, z: np.ndarray) -> np.ndarray:
                     trend = (now - z[:, L - n * q : L - n * q + q].mean(1, keepdims=True)) / (n - 1)
                     out.append(season + trend * (1 + t // q))
                 part = max(1, q // 4)
-                out.append(season + z[:, -part:].mean(1, keepdims=True) - z[:, L - q - part : L - q].mean(1, keepdims=True))
+                out.append(
+                    season + z[:, -part:].mean(1, keepdims=True) - z[:, L - q - part : L - q].mean(1, keepdims=True)
+                )
         else:
             p = w.season
             if q + p <= L:
