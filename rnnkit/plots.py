@@ -58,7 +58,7 @@ def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | No
         axes.plot(ahead, line, color=BLUE, linewidth=1.6, label=f"forecast ({middle})")
         if actual is not None:
             axes.plot(range(1, len(actual[i]) + 1), actual[i], color=ORANGE, linewidth=1.1, label="what came")
-        axes.set_xlim(-n + 1, H)
+        axes.set_xlim(min(1 - n, 0), H)
         axes.set_xticks(*_ticks(n, times))
         title = f"{found.target}, {found.ids[i]}" if len(found.ids) > 1 else found.target
         axes.set_title(_plain(title), loc="left", fontsize=11)

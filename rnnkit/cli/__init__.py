@@ -51,7 +51,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:  # Click would end with 1
-            raise failures.NobodyReads from error
+            raise failures.PipeClosedError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -18,7 +18,7 @@ from rnnkit.errors import RnnkitError
 INTERRUPTED = 130
 
 
-class NobodyReads(Exception):
+class PipeClosedError(Exception):
     """The reader of standard output has gone, as ``| head`` does: the end, and no failure."""
 
 
@@ -30,7 +30,7 @@ def exit_with(call: Callable[[], Any]) -> NoReturn:
     try:
         code = call()
         sys.stdout.flush()
-    except (BrokenPipeError, NobodyReads):
+    except (BrokenPipeError, PipeClosedError):
         _drop_output()
         sys.exit(0)
     except Exception as error:

@@ -6,6 +6,8 @@ import shlex
 import sys
 from typing import Any
 
+import numpy as np
+
 from rnnkit import api
 from rnnkit.cli.results import chosen
 from rnnkit.cli.signals import Interruption
@@ -20,7 +22,8 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
     if not quiet:
         for notice in job.notices:
             note(f"note: {notice}")
-    with Interruption() as interruption, Progress(quiet) as progress:
+    quiet_numpy = np.errstate(over="ignore", invalid="ignore")  # the loop itself says when a loss is not finite
+    with Interruption() as interruption, Progress(quiet) as progress, quiet_numpy:
         for event in api.train_events(job, interrupted=interruption, **how):
             match event:
                 case Stepped(stage, step, steps, loss):
