@@ -117,6 +117,21 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:,.{max(0, digits - 1 - size)}f}"
 
 
+def numbers(values: Sequence[Any], digits: int = 4) -> list[str]:
+    """Numbers with as many decimals as the largest needs for ``digits`` significant ones; other things as they are.
+
+    >>> numbers([0.95764, 2.78124, float("nan"), ""])
+    ['0.958', '2.781', '–', '']
+    """
+    sizes = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
+    size = math.floor(math.log10(max(sizes))) if sizes else 0
+    if not -5 <= size < 15:
+        return [number(v, digits) for v in values]
+    places = max(0, digits - 1 - size)
+    shown = (isinstance(v, float) and math.isfinite(v) for v in values)
+    return [f"{v:,.{places}f}" if plain else number(v) for v, plain in zip(values, shown, strict=True)]
+
+
 def setting(value: Any) -> str:
     """A setting as somebody would type it.
 

@@ -11,6 +11,7 @@ import click
 
 from rnnkit import __version__
 from rnnkit.cli import failures
+from rnnkit.cli.settings import defaults, settable
 
 COMMANDS: dict[str, str] = {
     "check": "Say what a training would read in DATA, without training.",
@@ -36,6 +37,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"rnnkit.cli.{cmd_name}"), cmd_name)
+        for name, option in settable(command).items():
+            option.envvar = f"RNNKIT_{cmd_name}_{name}".upper()
         return command
 
     def resolve_command(
@@ -69,7 +72,7 @@ class Commands(click.Group):
     "rnnkit",
     cls=Commands,
     invoke_without_command=True,
-    context_settings={"auto_envvar_prefix": "RNNKIT", "help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nTo begin, offline, from nothing:\n"
     "  rnnkit example energy\n"
     "  rnnkit train energy.csv --cell gru --horizon 48",
@@ -81,8 +84,6 @@ def commands(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         return
-    from rnnkit.cli.settings import defaults
-
     ctx.default_map = defaults(ctx, ctx.invoked_subcommand)
 
 

@@ -79,7 +79,7 @@ def _usage(error: click.ClickException) -> str:
         name = error.param.name or ""
         source = ctx.get_parameter_source(name)
         if source is ParameterSource.ENVIRONMENT:
-            text += f" (from {ctx.auto_envvar_prefix}_{name.upper()})"
+            text += f" (from {error.param.envvar})"
         elif source is ParameterSource.DEFAULT_MAP:
             text += f" (from {ctx.meta.get('rnnkit.config', 'rnnkit.toml')})"
     if ctx is None or "; " in text or text.endswith("?"):

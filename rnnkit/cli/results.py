@@ -99,7 +99,7 @@ def report(found: dict[str, Any]) -> None:
         if name.startswith("coverage"):
             rows.append([label, _percent(value), *(_percent(b.get(name)) for b in baselines.values())])
         else:
-            rows.append([label, value, *(b.get(name, "") for b in baselines.values())])
+            rows.append([label, *console.numbers([value, *(b.get(name, "") for b in baselines.values())])])
         best.append(_best([value, *(b.get(name) for b in baselines.values())], better))
     console.write(f"On {'the ' if found['part'].startswith('last') else ''}{found['part']}:")
     console.table(["", "this run", *baselines], rows, best=best)
@@ -215,10 +215,10 @@ def _digits(value: float) -> str:
 
 def _show(found: Forecast) -> None:
     rows = list(_rows(found))
-    largest = max((abs(v) for row in rows for v in row if isinstance(v, float) and math.isfinite(v)), default=1.0)
-    places = max(0, 3 - math.floor(math.log10(largest or 1.0)))
-    shown = [[f"{v:,.{places}f}" if isinstance(v, float) else v for v in row] for row in rows[:ROWS]]
-    console.table(_names(found), shown, left=2 if found.id_name else 1)
+    first = 2 if found.id_name else 1
+    figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
+    shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
+    console.table(_names(found), shown, left=first)
     if len(rows) > ROWS:
         console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
     for line in forecast_lines(found, width=console.width(), unicode=console.unicode_output()):

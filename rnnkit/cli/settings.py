@@ -17,6 +17,15 @@ from rnnkit.errors import UsageError
 FILE = Path("rnnkit.toml")
 
 
+def settable(command: click.Command) -> dict[str, click.Option]:
+    """The options that files and the environment may set, by the name of their flag."""
+    found = {}
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.is_eager:
+            found[max(param.opts, key=len).lstrip("-").replace("-", "_")] = param
+    return found
+
+
 def defaults(ctx: click.Context, command: str) -> dict[str, dict[str, Any]]:
     """The tables of ``./rnnkit.toml`` as Click's map of defaults; every key of every table is checked."""
     _refuse_unknown_variables(ctx, command)
@@ -30,7 +39,7 @@ def defaults(ctx: click.Context, command: str) -> dict[str, dict[str, Any]]:
         if name not in COMMANDS or not isinstance(table, dict):
             at = _at(FILE, text, name)
             raise UsageError(f"{at}: tables named by a command were expected, found {name!r}{_near(name, COMMANDS)}")
-        found[name] = _checked(FILE, text, table, _options(ctx, name))
+        found[name] = _checked(FILE, text, table, dict(_options(ctx, name)))
     return found
 
 
@@ -39,7 +48,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None or ctx.resilient_parsing:
         return
     table, text = _read(path)
-    known: dict[str | None, click.Parameter] = {p.name: p for p in ctx.command.params if p.name in _option_names()}
+    known = {str(p.name): p for p in ctx.command.params if p.name in _option_names()}
     ctx.meta["rnnkit.config"] = str(path)
     ctx.default_map = {**(ctx.default_map or {}), **_checked(path, text, table, known)}
 
@@ -62,36 +71,35 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
         raise UsageError(f"{path}: the settings cannot be read: {error.strerror}") from error
 
 
-def _options(ctx: click.Context, command: str) -> dict[str | None, click.Parameter]:
-    """The options of a command that a file may set, by name."""
+def _options(ctx: click.Context, command: str) -> dict[str, click.Option]:
     group = ctx.command
     assert isinstance(group, click.Group)
     found = group.get_command(ctx, command)
     assert found is not None
-    return {p.name: p for p in found.params if isinstance(p, click.Option) and not p.is_eager}
+    return settable(found)
 
 
-def _checked(path: Path, text: str, table: dict[str, Any], known: dict[str | None, click.Parameter]) -> dict[str, Any]:
-    """The table with underscores in its keys and lists where an option repeats; ``UsageError`` for unknown keys."""
+def _checked(path: Path, text: str, table: dict[str, Any], known: dict[str, click.Parameter]) -> dict[str, Any]:
+    """The table by names of parameters, with lists where an option repeats; ``UsageError`` for unknown keys."""
     values = {}
     for key, value in table.items():
         name, where = key.replace("-", "_"), _at(path, text, key)
         if name not in known:
-            raise UsageError(f"{where}: there is no option {key!r}{_near(name, [str(k) for k in known])}")
+            raise UsageError(f"{where}: there is no option {key!r}{_near(name, known)}")
         param = known[name]
         switch = isinstance(param, click.Option) and param.is_flag
         if isinstance(value, bool) != switch or isinstance(value, dict):
             raise UsageError(f"{where}: {key} is {'true or false' if switch else 'a value'}, not {value!r}")
         if isinstance(value, list) and not param.multiple:
             raise UsageError(f"{where}: {key} is a single value, not the list {value!r}")
-        values[name] = [value] if param.multiple and not isinstance(value, list) else value
+        values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
     return values
 
 
 def _refuse_unknown_variables(ctx: click.Context, command: str) -> None:
     """A misspelt RNNKIT_TRAIN_... would otherwise be passed over without a word."""
-    prefix = f"{ctx.auto_envvar_prefix}_{command.upper()}_"
-    known = [f"{prefix}{str(name).upper()}" for name in _options(ctx, command)]
+    prefix = f"RNNKIT_{command.upper()}_"
+    known = [str(option.envvar) for option in _options(ctx, command).values()]
     for variable in sorted(os.environ):
         if variable.startswith(prefix) and variable not in known:
             raise UsageError(f"the environment variable {variable} sets no option of {command}{_near(variable, known)}")
