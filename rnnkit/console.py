@@ -117,17 +117,22 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:,.{max(0, digits - 1 - size)}f}"
 
 
-def numbers(values: Sequence[Any], digits: int = 4) -> list[str]:
-    """Numbers with as many decimals as the largest needs for ``digits`` significant ones; other things as they are.
+def numbers(values: Sequence[Any], digits: int = 4, least: int = 0) -> list[str]:
+    """Numbers with the same decimals, other things as they are.
+
+    The largest gets at least ``digits`` significant ones, the smallest at least ``least``.
 
     >>> numbers([0.95764, 2.78124, float("nan"), ""])
     ['0.958', '2.781', '–', '']
+    >>> numbers([0.95764, 20.78124]), numbers([0.95764, 20.78124], least=3)
+    (['0.96', '20.78'], ['0.958', '20.781'])
     """
     sizes = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
     size = math.floor(math.log10(max(sizes))) if sizes else 0
     if not -5 <= size < 15:
         return [number(v, digits) for v in values]
-    places = max(0, digits - 1 - size)
+    smallest = math.floor(math.log10(min(sizes))) if sizes else 0
+    places = min(6, max(0, digits - 1 - size, least - 1 - smallest))
     shown = (isinstance(v, float) and math.isfinite(v) for v in values)
     return [f"{v:,.{places}f}" if plain else number(v) for v, plain in zip(values, shown, strict=True)]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from rnnkit.console import number
+from rnnkit.console import numbers
 
 Points = Sequence[tuple[float, float]]
 
@@ -64,8 +64,9 @@ class Canvas:
     def lines(self, labels: Sequence[tuple[float, str]]) -> list[str]:
         """The plot with its axes: values at the left, ``labels`` (x, text) below."""
         last = self.height - 1
-        ticks = {round(i * last / 4): i for i in range(5)} if self.height >= 9 else {0: 0, last: 4}
-        names = {row: number(self.y[1] - i / 4 * (self.y[1] - self.y[0]), 4) for row, i in ticks.items()}
+        ticks = [round(i * last / 4) for i in range(5)] if self.height >= 9 else [0, last]
+        values = [self.y[1] - row / last * (self.y[1] - self.y[0]) for row in ticks]
+        names = dict(zip(ticks, numbers(values), strict=True))
         gutter = max(map(len, names.values()))
         wall, corner, floor = ("│", "└", "─") if self.unicode else ("|", "+", "-")
         out = []

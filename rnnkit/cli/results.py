@@ -99,7 +99,8 @@ def report(found: dict[str, Any]) -> None:
         if name.startswith("coverage"):
             rows.append([label, _percent(value), *(_percent(b.get(name)) for b in baselines.values())])
         else:
-            rows.append([label, *console.numbers([value, *(b.get(name, "") for b in baselines.values())])])
+            figures = [value, *(b.get(name, "") for b in baselines.values())]
+            rows.append([label, *console.numbers(figures, least=3)])
         best.append(_best([value, *(b.get(name) for b in baselines.values())], better))
     console.write(f"On {'the ' if found['part'].startswith('last') else ''}{found['part']}:")
     console.table(["", "this run", *baselines], rows, best=best)
