@@ -132,11 +132,20 @@ def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
         np.testing.assert_array_equal(before.target[-1], after.x[0])
 
 
-def test_the_three_parts_are_in_order_and_apart(text):
+def test_the_judged_part_comes_last_and_the_selecting_pieces_are_spread(text):
     job = api.prepare(text, api.make_options({"data": str(text)}))
     whole = text.read_text(encoding="utf-8")
-    assert "".join(job.parts[name] for name in ("fit", "select", "judge")) == whole
+    assert job.known + job.parts["judge"] == whole
     assert len(job.parts["judge"]) == pytest.approx(0.1 * len(whole), rel=0.1)
+    assert len(job.parts["fit"]) + len(job.parts["select"]) == len(job.known)
+    assert len(job.parts["select"]) == pytest.approx(0.05 * len(job.known), rel=0.3)
+    window, counts = job.selection
+    pieces = [job.vocabulary.decode(window[1:, i][counts[:, i]]) for i in range(window.shape[1])]
+    assert "".join(pieces) == job.parts["select"]
+    warmed = [
+        job.vocabulary.decode(window[:, i][: 1 + np.flatnonzero(counts[:, i])[-1] + 1]) for i in range(len(pieces))
+    ]
+    assert all(stretch in whole for stretch in warmed)
 
 
 def test_evaluate_scores_another_text(model, tmp_path):

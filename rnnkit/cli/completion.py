@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(
     epilog="\b\nWhere it goes:\n"
     "  bash  rnnkit completion bash > ~/.local/share/bash-completion/completions/rnnkit\n"
-    "  zsh   rnnkit completion zsh > a folder of $fpath, as the file _rnnkit\n"
+    '  zsh   rnnkit completion zsh > "${fpath[1]}/_rnnkit"\n'
     "  fish  rnnkit completion fish > ~/.config/fish/completions/rnnkit.fish\n\n"
     + options.examples("rnnkit completion bash", "rnnkit completion zsh", "rnnkit completion fish")
 )

@@ -95,7 +95,7 @@ class Dense(Layer):
 
 @dataclass(eq=False)
 class Embedding(Layer):
-    """Rows of a table by id, ``ids [...] -> y [..., outputs]``, drawn from N(0, 0.1²) at first."""
+    """Rows of a table by id, ``ids [...] -> y [..., outputs]``, drawn from N(0, 1) at first."""
 
     kind: ClassVar[str] = "embedding"
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -24,8 +25,9 @@ from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.options import TrainOptions, plain
 from rnnkit.tasks.sampling import Sampler
 
-SEGMENTS, WARM = 48, 256
-"""The selecting part is read as this many pieces side by side, each after this many tokens of warming up."""
+PIECES, PIECE, WARM = 48, 5000, 256
+"""The selecting part is the ends of at most PIECES stretches of at least PIECE characters each, so that what is learned
+reaches to the judged part and covers the whole text; each end is read after WARM tokens of warming up."""
 STRETCH = 2048
 """Tokens per pass when a text is read in one stream."""
 
@@ -38,7 +40,7 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LanguageJob:
-    """Training on the first part of a text, selecting on the next, judging on the last."""
+    """Judging on the last part of a text, learning from the rest but for short pieces spread over it that select."""
 
     task = "language"
     stages: tuple[str, ...] = ("fit",)
@@ -55,11 +57,13 @@ class LanguageJob:
                 "text around START and END marks (a licence, credits) is trained on; --strip-frontmatter leaves it out"
             )
         self.fingerprint = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
-        judge = _cut(body, 1 - options.val)
-        select = _cut(body, (1 - options.val) * (1 - options.val / 2))
-        self.parts = {"fit": body[:select], "select": body[select:judge], "judge": body[judge:]}
-        self.vocabulary = Vocabulary.build(self.parts["fit"], options.level)
+        self.known, judged = _halve(body, 1 - options.val)
+        stretches = [_halve(stretch, 1 - options.val / 2) for stretch in _stretches(self.known)]
+        fit, select = ("".join(part) for part in zip(*stretches, strict=True))
+        self.parts = {"fit": fit, "select": select, "judge": judged}
+        self.vocabulary = Vocabulary.build(fit, options.level)
         self.ids = {name: self.vocabulary.encode(part) for name, part in self.parts.items()}
+        self.selection = _side_by_side([tuple(map(self.vocabulary.encode, pair)) for pair in stretches])
         self.asked_dropout = options.dropout
         self.resolved = resolve(len(self.ids["fit"]), self.vocabulary.size, options, self.notices)
         self.opening = body[:1]
@@ -119,23 +123,14 @@ class LanguageJob:
         return Batch(window[:-1], window[1:], fresh=i == 0)
 
     def select(self, network: Network) -> float:
-        """Nats per token over the selecting part, read as pieces side by side."""
-        ids = np.concatenate([self.ids["fit"][-WARM:], self.ids["select"]])
-        warm = len(ids) - len(self.ids["select"])
-        pieces = max(1, min(SEGMENTS, len(self.ids["select"]) // WARM))
-        length = (len(ids) - warm - 1) // pieces
-        if length < 1:
-            raise DataError(
-                f"the text is too short to select a model by: {len(self.ids['select'])} tokens; give a longer text"
-            )
-        window = ids[np.arange(pieces) * length + np.arange(warm + length + 1)[:, None]]
-        nats = _read(network, window[:-1], window[1:], 256)
-        return float(nats[warm:].mean())
+        """Nats per token over the selecting pieces, read side by side."""
+        window, counts = self.selection
+        return float(_read(network, window[:-1], window[1:], 256)[counts].mean())
 
     def judge(self, network: Network) -> dict[str, Any]:
         from rnnkit import baselines
 
-        before = np.concatenate([self.ids["fit"], self.ids["select"]])
+        before = self.vocabulary.encode(self.known)
         nats = stream_nats(network, before[-4 * WARM :], self.ids["judge"])
         characters = len(self.parts["judge"])
         share = len(self.ids["select"]) / len(before)
@@ -173,11 +168,34 @@ class LanguageJob:
         return {}
 
 
-def _cut(text: str, share: float) -> int:
-    """A place to cut near ``share`` of the text: after the next line end if one is close, else right there."""
+def _halve(text: str, share: float) -> tuple[str, str]:
+    """The text in two near ``share`` of it: after the next line end or blank if one is close, else right there."""
     at = round(len(text) * share)
-    end = text.find("\n", at, at + len(text) // 200)
-    return end + 1 if end >= 0 else at
+    for mark in "\n", " ":
+        end = text.find(mark, at, at + len(text) // 100)
+        if end >= 0:
+            return text[: end + 1], text[end + 1 :]
+    return text[:at], text[at:]
+
+
+def _stretches(text: str) -> list[str]:
+    """The text in equal parts, as many as make sense."""
+    count = max(1, min(PIECES, len(text) // PIECE))
+    edges = [round(len(text) * i / count) for i in range(count + 1)]
+    return [text[a:b] for a, b in pairwise(edges)]
+
+
+def _side_by_side(stretches: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """(ids [1 + W + N, P], which of the W + N predictions count): each piece after the W tokens before it."""
+    warm = min(WARM, *(len(fit) - 1 for fit, _ in stretches))
+    longest = max(len(select) for _, select in stretches)
+    window = np.zeros((1 + warm + longest, len(stretches)), np.int32)
+    counts = np.zeros((warm + longest, len(stretches)), bool)
+    for i, (fit, select) in enumerate(stretches):
+        window[: 1 + warm, i] = fit[len(fit) - 1 - warm :]
+        window[1 + warm : 1 + warm + len(select), i] = select
+        counts[warm : warm + len(select), i] = True
+    return window, counts
 
 
 def _read(network: Network, x: np.ndarray, target: np.ndarray, steps: int) -> np.ndarray:
