@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import rnnkit
 from rnnkit.cli import COMMANDS, commands
+from rnnkit.cli.signals import Interruption
 from rnnkit.samples import sample_path
 from rnnkit.tasks.options import TrainOptions
 
@@ -268,6 +269,17 @@ def test_flag_env_file_default_in_that_order(here):
     assert chosen("--hidden", 7)["layers"] == 1
 
 
+def test_files_and_environment_call_options_by_their_flags(here):
+    refused = run("train", "chat.txt", env={"RNNKIT_TRAIN_FROM": "nowhere"})
+    assert (refused.exit_code, "nowhere" in refused.stderr) == (2, True)
+    Path("rnnkit.toml").write_text('[train]\nfrom = "nowhere"\n')
+    refused = run("train", "chat.txt")
+    assert (refused.exit_code, "nowhere" in refused.stderr) == (2, True)
+    Path("rnnkit.toml").write_text('[generate]\nseed = "Le chat"\nlength = 3\n')
+    assert json.loads(ok("generate", "--json", env={"RNNKIT_GENERATE_RNG": "8"}).stdout)["rng"] == 8
+    assert ok("generate").stdout.startswith("Le chat")
+
+
 def test_past_takes_commas_and_repeats(here):
     rows = daily(120).splitlines()
     wide = [rows[0] + ",a,b,c", *(f"{row},{i % 3},{i % 5},{i % 4}" for i, row in enumerate(rows[1:]))]
@@ -285,6 +297,10 @@ def test_past_takes_commas_and_repeats(here):
 def test_train_reads_standard_input(here):
     done = ok("train", "-", "--json", "-q", input=daily(150).encode())
     assert json.loads(done.stdout)["run"] == "runs/stdin"
+    refused = run("train", "--resume", "-o", "runs/stdin")
+    assert refused.exit_code == 2
+    assert "give DATA" in refused.stderr
+    ok("train", "-", "--resume", "-o", "runs/stdin", "-q", input=daily(150).encode())
 
 
 def test_from_starts_from_the_weights_of_another_run(here):
@@ -318,6 +334,19 @@ def test_a_signal_saves_and_resume_goes_on(here, number, code):
     assert ok("generate", "runs/cut", "--length", 5).stdout
     found, said = interrupted(number, "chat.txt", "--resume", "-o", "runs/cut", "--hidden", "8")
     assert found == code
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        assert not interruption()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert interruption()
+        assert interruption.code == 143
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_resume_takes_the_settings_of_the_run(here):
