@@ -59,14 +59,14 @@ def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | No
         if actual is not None:
             axes.plot(range(1, len(actual[i]) + 1), actual[i], color=ORANGE, linewidth=1.1, label="what came")
         axes.set_xlim(min(1 - n, 0), H)
-        axes.set_xticks(*_ticks(n, times))
+        axes.set_xticks(*_ticks([*found.history_times[i][-n:], *times], n))
         title = f"{found.target}, {found.ids[i]}" if len(found.ids) > 1 else found.target
         axes.set_title(_plain(title), loc="left", fontsize=11)
         if i == 0:
             axes.legend(loc="upper left", ncols=5, frameon=False, fontsize=8)
             _head_room(axes)
         _dress(axes)
-    axes.set_xlabel(_plain(f"{found.time_name} (numbers: steps before the end of the data)"), fontsize=9)
+    axes.set_xlabel(_plain(found.time_name), fontsize=9)
     _save(figure, path)
 
 
@@ -120,18 +120,16 @@ def _head_room(axes: Any) -> None:
     axes.set_ylim(low, high + 0.14 * (high - low))
 
 
-def _ticks(n: int, times: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Places and names of the ticks: steps before the end of the data, then times of the forecast where they fit."""
-    from matplotlib.ticker import MaxNLocator
-
-    H = len(times)
-    room = 0.011 * (n + H) * len(times[-1])  # of one name, in steps
-    past = [round(t) for t in MaxNLocator(5, integer=True).tick_values(-n + 1, 0) if -n < t < min(0.0, H - 1.5 * room)]
-    ahead = [step for step in (1, (H + 1) // 2, H) if step == H or (H - step) > 1.1 * room]
-    if len(ahead) == 3 and ahead[1] - ahead[0] < 1.1 * room:
-        del ahead[1]
-    past = [t for t in past if ahead[0] - t > 0.8 * room]
-    return [*past, *ahead], [*(f"−{-t}" for t in past), *(_plain(times[step - 1]) for step in ahead)]
+def _ticks(times: Sequence[str], n: int) -> tuple[list[int], list[str]]:
+    """Places and names of at most five ticks: the first and the last time, the first forecast one, and between."""
+    last = len(times) - 1
+    room = 0.013 * len(times) * max(map(len, times))  # of one name, in steps
+    chosen: list[int] = []
+    for step in (n, last, 0, n // 2, (n + last) // 2, n // 4, 3 * n // 4):
+        if 0 <= step <= last and all(abs(step - other) > room for other in chosen):
+            chosen.append(step)
+    chosen.sort()
+    return [step - n + 1 for step in chosen], [_plain(times[step]) for step in chosen]
 
 
 def _plain(text: str) -> str:

@@ -141,7 +141,7 @@ def train(
     clock; ``start`` is a flat vector of weights to begin with; ``interrupted`` is asked after every
     step; a checkpoint is written at most every ``save_every`` seconds and at every end.
     """
-    with single_blas():
+    with single_blas(), np.errstate(over="ignore", invalid="ignore"):  # the loop says when a loss is not finite
         trainer = _Trainer(job, max_seconds, start, save_every)
         yield from trainer.resume(Run(path)) if resume else trainer.begin(path, replace)
         yield from trainer.loop(interrupted)

@@ -22,7 +22,8 @@ def fan(n, H, names=("",), mean=False):
     if not mean:
         columns |= {"lo95": middle - 2, "hi95": middle + 2}
     times = [f"2024-02-{1 + i % 28:02d}" for i in range(H)]
-    shared = [columns for _ in names], "$sales$", history
+    before = [f"2024-01-{1 + i % 28:02d}" for i in range(n)]
+    shared = [columns for _ in names], "$sales$", history, [before for _ in names]
     return Forecast("day", "shop" if len(names) > 1 else "", list(names), [times for _ in names], *shared)
 
 

@@ -57,6 +57,7 @@ def _machine() -> dict[str, Any]:
         "system": platform.platform(),
         "backend": backend,
         "kernels": _kernels.describe(backend),
+        **({"why": _kernels.fallback()} if _kernels.fallback() else {}),
         "threads": threads.available(),
         "runs": runs,
     }

@@ -6,9 +6,7 @@ import shlex
 import sys
 from typing import Any
 
-import numpy as np
-
-from rnnkit import api
+from rnnkit import _kernels, api
 from rnnkit.cli.results import chosen
 from rnnkit.cli.signals import Interruption
 from rnnkit.console import Progress, clock, note, number, setting
@@ -20,10 +18,9 @@ from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, 
 def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
     """Train to the end, or exit 130 or 143 with everything saved when a signal asks for it."""
     if not quiet:
-        for notice in job.notices:
+        for notice in [*job.notices, *filter(None, [_kernels.fallback()] if job.resolved.backend == "auto" else [])]:
             note(f"note: {notice}")
-    quiet_numpy = np.errstate(over="ignore", invalid="ignore")  # the loop itself says when a loss is not finite
-    with Interruption() as interruption, Progress(quiet) as progress, quiet_numpy:
+    with Interruption() as interruption, Progress(quiet) as progress:
         for event in api.train_events(job, interrupted=interruption, **how):
             match event:
                 case Stepped(stage, step, steps, loss):

@@ -52,6 +52,7 @@ class Forecast:
     columns: list[dict[str, np.ndarray]]
     target: str
     history: list[np.ndarray] = field(default_factory=list)
+    history_times: list[list[str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
 

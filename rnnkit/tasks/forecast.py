@@ -164,21 +164,19 @@ class ForecastJob:
         for i, (v, other) in enumerate(zip(self.series.values, self.series.past, strict=True)):
             k = min(L, len(v))
             values[i, L - k :], past[i, L - k :] = v[len(v) - k :], other[len(v) - k :]
-        last = np.array([_stamp(t[-1]) for t in self.series.times], np.int64)
+        times = np.zeros((len(self.series), L), np.int64)
+        for row, t in zip(times, self.series.times, strict=True):
+            tail = t[-L:].astype("datetime64[us]") if t.dtype.kind == "M" else t[-L:]
+            row[L - len(tail) :] = tail.astype(np.int64)
         known = np.array([min(L, len(v)) for v in self.series.values], np.int64)
         dated = np.array([self.series.times[0].dtype.kind == "M"], np.uint8)
-        return {"data.values": values, "data.past": past, "data.last": last, "data.known": known, "data.dated": dated}
+        return {"data.values": values, "data.past": past, "data.times": times, "data.known": known, "data.dated": dated}
 
 
 def stored(options: dict[str, Any]) -> dict[str, Any]:
     """The options that a model file keeps: those that shape the result, no path and nothing of the machine."""
     left_out = ("data", "threads", "backend", "max_time")
     return {name: value for name, value in options.items() if name not in left_out}
-
-
-def _stamp(t: Any) -> int:
-    """A time as a whole number: microseconds since 1970 or the integer index itself."""
-    return int(t.astype("datetime64[us]").astype(np.int64)) if isinstance(t, np.datetime64) else int(t)
 
 
 class ForecastModel:
@@ -198,7 +196,7 @@ class ForecastModel:
             shapes = {
                 "values": (S, L),
                 "past": (S, L, len(self.facts.past_names)),
-                "last": (S,),
+                "times": (S, L),
                 "known": (S,),
                 "dated": (1,),
             }
@@ -213,10 +211,10 @@ class ForecastModel:
         f, d = self.facts, self._data
         values, past, times = [], [], []
         for i, k in enumerate(d["known"]):
-            values.append(d["values"][i, len(d["values"][i]) - k :])
-            past.append(d["past"][i, len(d["past"][i]) - k :])
-            last = d["last"][i : i + 1]
-            times.append(last.astype("datetime64[us]") if d["dated"][0] else last)
+            tail = slice(len(d["values"][i]) - k, None)
+            values.append(d["values"][i, tail])
+            past.append(d["past"][i, tail])
+            times.append(d["times"][i, tail].astype("datetime64[us]") if d["dated"][0] else d["times"][i, tail])
         return SeriesSet(f.ids, values, past, f.past_names, times, f.target, f.time_name, f.id_name, self.freq)
 
     def read(self, source: Source) -> SeriesSet:
@@ -243,6 +241,7 @@ class ForecastModel:
         order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
         columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
         H = self.window.horizon
+        shown = max(3 * H, self.window.context)
         times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
         return Forecast(
             series.time_name or "t",
@@ -251,7 +250,8 @@ class ForecastModel:
             times,
             columns,
             series.target,
-            history=[v[-max(3 * H, self.window.context) :] for v in series.values],
+            history=[v[-shown:] for v in series.values],
+            history_times=[series.freq.format(t[-shown:]) for t in series.times],
             notices=[] if source is None else series.notices,
         )
 
