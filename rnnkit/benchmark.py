@@ -27,8 +27,10 @@ from rnnkit.contestants import PEERS, WORKS, Contestant, KernelRun, Shape, check
 from rnnkit.errors import RnnkitError, UsageError
 
 REFERENCE = "numpy"
-PAUSE = 0.03
-"""Seconds of rest before a sample: thread pools of the one before spin for up to about 20 ms."""
+SETTLE = 0.06
+"""Seconds that a contestant works untimed before each sample: other pools' threads spin for some 20 ms after their
+turn, and a scheduler that wakes a pool's threads on one core takes tens of milliseconds to spread them; without this
+two threads were measured as one."""
 SAMPLE = 0.005
 """A sample repeats its call until it takes this many seconds, far above the clock's resolution."""
 MIN_ROUNDS = 3
@@ -86,7 +88,7 @@ class Timing:
 
 
 def alternate(
-    contestants: Mapping[str, Callable[[], Any]], *, rounds: int = 50, seconds: float = 1.0, pause: float = PAUSE
+    contestants: Mapping[str, Callable[[], Any]], *, rounds: int = 50, seconds: float = 1.0, settle: float = SETTLE
 ) -> dict[str, Timing]:
     """Time every contestant once a round, each round beginning with another one.
 
@@ -102,9 +104,16 @@ def alternate(
             break
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            time.sleep(pause)
+            _work(contestants[name], settle)
             samples[name].append(_sample(contestants[name], repeats[name]))
     return {name: Timing(tuple(values)) for name, values in samples.items()}
+
+
+def _work(call: Callable[[], Any], seconds: float) -> None:
+    """Call, untimed, for about that long."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        call()
 
 
 def _repeats(call: Callable[[], Any]) -> int:

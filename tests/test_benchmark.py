@@ -57,13 +57,13 @@ def test_contestants_take_turns(monkeypatch):
     order = []
     monkeypatch.setattr(benchmark, "_repeats", lambda call: 1)
     calls = {name: lambda name=name: order.append(name) for name in "abc"}
-    timings = alternate(calls, rounds=4, seconds=math.inf, pause=0)
+    timings = alternate(calls, rounds=4, seconds=math.inf, settle=0)
     assert "".join(order) == "abcbcacababc"
     assert {name: len(t.samples) for name, t in timings.items()} == {"a": 4, "b": 4, "c": 4}
 
 
 def test_time_ends_the_rounds_but_never_before_three():
-    timings = alternate({"a": lambda: None}, rounds=50, seconds=0, pause=0)
+    timings = alternate({"a": lambda: None}, rounds=50, seconds=0, settle=0)
     assert len(timings["a"].samples) == 3
 
 

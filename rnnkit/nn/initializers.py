@@ -13,7 +13,7 @@ from rnnkit.errors import UsageError
 Initializer = Callable[[np.random.Generator, tuple[int, ...], tuple[int, int]], np.ndarray]
 
 EMBEDDING_STD = 1.0
-"""Standard deviation of ``normal``, PyTorch's for embeddings; 0.1 cost 0.05 nats per character on a text of a million."""
+"""Standard deviation of ``normal``, PyTorch's for embeddings; 0.1 cost 0.05 nats per character on a long text."""
 
 
 def _zeros(rng: np.random.Generator, shape: tuple[int, ...], fan: tuple[int, int]) -> np.ndarray:
