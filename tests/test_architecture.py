@@ -87,7 +87,7 @@ def test_each_library_has_one_home(library):
 @pytest.mark.parametrize("library", ["numba", "pandas", "matplotlib", "rich", "torch"])
 def test_importing_rnnkit_stays_light(library):
     code = f"import rnnkit, rnnkit.cli, sys; sys.exit({library!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
 def test_every_file_is_one_idea():

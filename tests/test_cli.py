@@ -89,7 +89,7 @@ def test_the_group_lists_every_command_and_imports_none():
         "heavy = {'numpy', 'numba', 'pandas', 'matplotlib', 'rich', 'msgspec', 'rnnkit.api', 'rnnkit.cli.train'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert done.stderr.strip() == "[]"
     for name, line in COMMANDS.items():
         assert f"{name} " in done.stdout
@@ -101,7 +101,7 @@ def test_help_and_version_are_quick():
         times = []
         for _ in range(3):
             began = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "rnnkit", flag], capture_output=True, check=True, env=environment())
+            subprocess.run([sys.executable, "-P", "-m", "rnnkit", flag], capture_output=True, check=True, env=environment())
             times.append(time.perf_counter() - began)
         assert min(times) < 0.5  # the promise is 0.2 s on a quiet machine; this one may be busy
 
@@ -313,7 +313,7 @@ def test_from_starts_from_the_weights_of_another_run(here):
 def interrupted(number, *flags):
     """A training in a process of its own that gets a signal once it runs; (exit code, stderr)."""
     env = environment(RNNKIT_TRAIN_HIDDEN="8", RNNKIT_TRAIN_STEPS="1000000")
-    command = [sys.executable, "-m", "rnnkit", "train", *flags]
+    command = [sys.executable, "-P", "-m", "rnnkit", "train", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         for line in process.stderr:
             if line.startswith(("training ", "resuming ")):
@@ -433,7 +433,7 @@ def test_generate_shows_control_characters(here):
 
 
 def test_head_ends_quietly(here):
-    line = f"{sys.executable} -m rnnkit generate runs/chat --length 3000 | head -c 20"
+    line = f"{sys.executable} -P -m rnnkit generate runs/chat --length 3000 | head -c 20"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, timeout=60, env=environment()
     )
@@ -503,7 +503,7 @@ def test_completion_scripts_name_the_program(shell):
 def test_completion_completes():
     for words, expected in (("rnnkit train --cell l", "lstm"), ("rnnkit train --optimizer ada", "adamw")):
         done = subprocess.run(
-            [sys.executable, "-c", "from rnnkit.cli import main; main()"],
+            [sys.executable, "-P", "-c", "from rnnkit.cli import main; main()"],
             env=environment(_RNNKIT_COMPLETE="bash_complete", COMP_CWORD="3", COMP_WORDS=words),
             capture_output=True,
             text=True,

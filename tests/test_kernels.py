@@ -229,6 +229,6 @@ assert run() == expected
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_a_forked_child_computes_the_same(backend):
-    command = [sys.executable, "-W", "ignore", "-c", FORK, backend]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", FORK, backend]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

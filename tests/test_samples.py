@@ -85,7 +85,7 @@ def test_the_generator_writes_the_bundled_file_byte_for_byte(tmp_path):
 
 
 def test_the_generator_runs_as_a_module_and_writes_to_standard_output():
-    command = [sys.executable, "-m", "rnnkit.samples.make_series"]
+    command = [sys.executable, "-P", "-m", "rnnkit.samples.make_series"]
     done = subprocess.run(command, capture_output=True, check=True)
     assert done.stdout.replace(b"\r\n", b"\n") == sample_path("energy").read_bytes()
 
