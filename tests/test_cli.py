@@ -89,7 +89,9 @@ def test_the_group_lists_every_command_and_imports_none():
         "heavy = {'numpy', 'numba', 'pandas', 'matplotlib', 'rich', 'msgspec', 'rnnkit.api', 'rnnkit.cli.train'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
     assert done.stderr.strip() == "[]"
     for name, line in COMMANDS.items():
         assert f"{name} " in done.stdout
@@ -101,7 +103,9 @@ def test_help_and_version_are_quick():
         times = []
         for _ in range(3):
             began = time.perf_counter()
-            subprocess.run([sys.executable, "-P", "-m", "rnnkit", flag], capture_output=True, check=True, env=environment())
+            subprocess.run(
+                [sys.executable, "-P", "-m", "rnnkit", flag], capture_output=True, check=True, env=environment()
+            )
             times.append(time.perf_counter() - began)
         assert min(times) < 0.5  # the promise is 0.2 s on a quiet machine; this one may be busy
 

@@ -305,7 +305,9 @@ def test_a_file_that_is_no_model(trained):
 def command(*args, **more):
     """A command in a process of its own."""
     env = {**os.environ, **FAST, "PYTHONPATH": str(Path(rnnkit.__file__).parents[1])}
-    return subprocess.run([sys.executable, "-P", "-m", "rnnkit", *map(str, args)], env=env, stderr=subprocess.PIPE, **more)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "rnnkit", *map(str, args)], env=env, stderr=subprocess.PIPE, **more
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

@@ -166,6 +166,11 @@ def test_a_text_too_short_names_the_minimum(tmp_path):
         api.prepare(path, api.make_options({"data": str(path)}))
 
 
+def test_a_model_that_would_see_the_future_is_refused(text):
+    with pytest.raises(UsageError, match="--bidirectional"):
+        api.prepare(text, api.make_options({"data": str(text), "bidirectional": True}))
+
+
 def test_one_character_repeated_trains(tmp_path):
     path = tmp_path / "aaaa.txt"
     path.write_text("a" * 3000)

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from rnnkit.errors import DataError
+from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
 from rnnkit.tasks.options import TrainOptions
 
@@ -18,6 +18,8 @@ SHORTEST = 400
 
 def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[str]) -> TrainOptions:
     """Fill in what the options leave open for ``tokens`` of training text; ``DataError`` when they are too few."""
+    if options.bidirectional:
+        raise UsageError("--bidirectional would show a language model the tokens that it is to predict; leave it out")
     if tokens < SHORTEST:
         raise DataError(
             f"at least {SHORTEST} tokens are needed to train a language model, once a part to select and one to judge "
