@@ -14,7 +14,7 @@ import rnnkit
 ROOT = Path(rnnkit.__file__).parent
 FLOORS = (
     ("cli", "__main__"),
-    ("console", "plots", "benchmark", "contestants"),
+    ("console", "plots", "benchmark", "contestants", "lanes"),
     ("api",),
     ("tasks",),
     ("training", "job"),
@@ -36,8 +36,8 @@ HOMES = {
     "click": ("cli/",),
     "rich": ("console.py",),
     "safetensors": ("modelfile.py",),
-    "torch": ("contestants.py", "benchmark.py"),
-    "threadpoolctl": ("nn/threads.py", "nn/initializers.py", "benchmark.py", "contestants.py"),
+    "torch": ("contestants.py",),
+    "threadpoolctl": ("nn/threads.py", "nn/initializers.py", "lanes.py"),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
