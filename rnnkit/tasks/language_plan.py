@@ -12,6 +12,8 @@ from rnnkit.tasks.options import TrainOptions
 
 TOKENS = 4_000_000
 """Tokens to train on by default: about where a 1 × 256 network stops gaining fast on a text of a million."""
+MOST_EPOCHS = 20.0
+"""Readings of a short text beyond which more of them stopped helping, with the dropout below."""
 SHORTEST = 400
 """Tokens below which there is nothing to learn from and nothing to judge by."""
 
@@ -25,7 +27,7 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
             f"at least {SHORTEST} tokens are needed to train a language model, once a part to select and one to judge "
             f"by are held out, found {tokens}; give a longer text"
         )
-    hidden = options.hidden or (128 if tokens < 200_000 else 256)
+    hidden = options.hidden or (128 if tokens < 20_000 else 256)
     batch, context = options.batch or (16 if tokens < 200_000 else 32), options.context or 32
     rows = min(batch, (tokens - 1) // 2)
     span = (tokens - 1) // rows
@@ -33,7 +35,7 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
     if length < context:
         notices.append(f"context shrinks from {context} to {length} tokens: the text is short")
     per_epoch = span // length
-    epochs = options.epochs or min(30.0, max(2.0, TOKENS / tokens))
+    epochs = options.epochs or min(MOST_EPOCHS, max(2.0, TOKENS / tokens))
     steps = options.steps or max(1, round(epochs * per_epoch))
     epochs = steps / per_epoch
     dropout = options.dropout if options.dropout is not None else _dropout(epochs)
