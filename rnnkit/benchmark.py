@@ -1,41 +1,36 @@
 """The shapes and the timer that ``rnnkit bench`` and the suites in bench/ share.
 
-A comparison lets contestants (``rnnkit.contestants``) do the same work on the same arrays.  All
-must first give the results of the NumPy reference; then they are timed in alternation with each
-other and with the processor's limit, so that ratios are taken side by side, round by round.
+A comparison lets contestants (``rnnkit.contestants``) do the same work on the same arrays.  Each
+has a process of its own (``rnnkit.lanes``).  All must first give the results of the NumPy reference; then
+they are timed in alternation with each other and with the processor's limit, so that ratios are taken side
+by side, round by round.
 """
 
 from __future__ import annotations
 
-import importlib
-import math
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnnkit import _kernels
 from rnnkit._kernels import BACKENDS
-from rnnkit.cells import Cell
-from rnnkit.contestants import PEERS, WORKS, Contestant, KernelRun, Shape, check_equal, make_problem
+from rnnkit.cells import Cell, get_cell
+from rnnkit.contestants import LIMIT, PEERS, WORKS, Product, Shape, check_equal, make_contestant
 from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.lanes import Lane, open_lanes
 
 REFERENCE = "numpy"
-SETTLE = 0.06
-"""Seconds that a contestant works untimed before each sample: other pools' threads spin for some 20 ms after their
-turn, and a scheduler that wakes a pool's threads on one core takes tens of milliseconds to spread them; without this
-two threads were measured as one."""
-SAMPLE = 0.005
-"""A sample repeats its call until it takes this many seconds, far above the clock's resolution."""
 MIN_ROUNDS = 3
-MATRIX = 1024
-"""Side of the product that stands for the limit; the arrays fit a level-3 cache."""
 
 
 SHAPES = (
@@ -88,14 +83,13 @@ class Timing:
 
 
 def alternate(
-    contestants: Mapping[str, Callable[[], Any]], *, rounds: int = 50, seconds: float = 1.0, settle: float = SETTLE
+    contestants: Mapping[str, Callable[[], float]], *, rounds: int = 50, seconds: float = 1.5
 ) -> dict[str, Timing]:
-    """Time every contestant once a round, each round beginning with another one.
+    """Take a sample of every contestant (a function that returns seconds) each round, each time in another order.
 
-    Ends after ``rounds``, or when ``seconds`` are over and there were at least ``MIN_ROUNDS``.
-    The warm-up (compilation, first touch of memory) is not counted.
+    Every round begins with another one.  Ends after ``rounds``, or when ``seconds`` are over and there were at
+    least ``MIN_ROUNDS``.
     """
-    repeats = {name: _repeats(call) for name, call in contestants.items()}
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     began = time.perf_counter()
@@ -104,66 +98,8 @@ def alternate(
             break
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            _work(contestants[name], settle)
-            samples[name].append(_sample(contestants[name], repeats[name]))
+            samples[name].append(contestants[name]())
     return {name: Timing(tuple(values)) for name, values in samples.items()}
-
-
-def _work(call: Callable[[], Any], seconds: float) -> None:
-    """Call, untimed, for about that long."""
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        call()
-
-
-def _repeats(call: Callable[[], Any]) -> int:
-    """Warm up, and find how many calls make a sample."""
-    call()
-    began = time.perf_counter()
-    call()
-    return max(1, math.ceil(SAMPLE / max(time.perf_counter() - began, 1e-6)))
-
-
-def _sample(call: Callable[[], Any], repeats: int) -> float:
-    if repeats > 1:  # wakes the threads and fills the caches; a long call pays for that itself
-        call()
-    began = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - began) / repeats
-
-
-class Limit(NamedTuple):
-    """What the processor can do at most: a call, the operations that it makes, and what it is."""
-
-    name: str
-    flops: int
-    run: Callable[[], Any]
-
-
-def limit(threads: int) -> Limit:
-    """The fused-multiply-add limit: the compiled backend's loop in registers, else a large product of NumPy's BLAS.
-
-    The loop is ``fma_peak(threads, repeats)``, which returns the operations that it made.
-    """
-    try:
-        peak = getattr(importlib.import_module(BACKENDS["cython"]), "fma_peak", None)
-    except (ImportError, RnnkitError):
-        peak = None
-    if peak is not None:
-        repeats = 1
-        while _seconds(peak, threads, repeats) < SAMPLE and repeats < 1 << 40:
-            repeats *= 2
-        return Limit("fused multiply-adds in registers", int(peak(threads, repeats)), lambda: peak(threads, repeats))
-    a, b = (np.full((MATRIX, MATRIX), value, np.float32) for value in (0.5, 0.25))
-    out = np.empty_like(a)
-    return Limit(f"{MATRIX}×{MATRIX} float32 product by NumPy's BLAS", 2 * MATRIX**3, lambda: np.matmul(a, b, out=out))
-
-
-def _seconds(call: Callable[..., Any], *args: Any) -> float:
-    began = time.perf_counter()
-    call(*args)
-    return time.perf_counter() - began
 
 
 # -- the comparison --------------------------------------------------------------------------
@@ -229,71 +165,67 @@ def survey(threads: int, backends: Sequence[str] = (), against: Sequence[str] = 
     for name in against:
         if name not in PEERS:
             raise UsageError(f"--against is one of {', '.join(PEERS)}, not {name!r}")
-        try:
-            peers[name] = str(importlib.import_module(PEERS[name].module).__version__)
-        except ImportError as error:
-            hint = f"pip install {PEERS[name].package}, or leave --against out"
+        module, package = PEERS[name].module, PEERS[name].package
+        if importlib.util.find_spec(module) is None:
             raise UsageError(
-                f"--against {name} needs a package that cannot be imported here ({error}); {hint}"
-            ) from error
+                f"--against {name} needs the package {package}, which is not installed here; "
+                f"pip install {package}, or leave --against out"
+            )
+        peers[name] = importlib.metadata.version(package)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return Setting(_processor(), load, threads, limit(threads).name, found, skipped, peers)
+    return Setting(_processor(), load, threads, Product.name, found, skipped, peers)
+
+
+def arena(setting: Setting) -> AbstractContextManager[dict[str, Lane]]:
+    """A lane for everyone who takes part, and for the limit and the reference in any case."""
+    return open_lanes(dict.fromkeys((LIMIT, *setting.backends, REFERENCE, *setting.peers)), setting.threads)
 
 
 def compare(
-    cell: str, shape: Shape, setting: Setting, *, rounds: int = 50, seconds: float = 1.0, works: Sequence[str] = WORKS
+    cell: str,
+    shape: Shape,
+    setting: Setting,
+    lanes: Mapping[str, Lane],
+    *,
+    rounds: int = 50,
+    seconds: float = 1.5,
+    works: Sequence[str] = WORKS,
 ) -> Iterator[Comparison]:
     """Check that all contestants of ``setting`` give the reference's results, then time each kind of work.
 
-    ``rounds`` and ``seconds`` bound each comparison as in ``alternate``.
+    ``lanes`` are those of ``arena(setting)``, which serve one comparison after another; ``rounds`` and
+    ``seconds`` bound each as in ``alternate``.
     """
-    problem = make_problem(cell, shape)
-    with pools(setting.threads, setting.peers):
-        runs: dict[str, Contestant] = {name: KernelRun(name, problem, setting.threads) for name in setting.backends}
-        runs |= {name: PEERS[name](problem, setting.threads) for name in setting.peers}
-        expected = (runs.get(REFERENCE) or KernelRun(REFERENCE, problem, setting.threads)).results()
-        for name, run in runs.items():
-            if name != REFERENCE:
-                check_equal(name, run.results(), expected, f"a {cell} of B T I H = {shape}")
-        top = limit(setting.threads)
-        for work in works:
-            timings = alternate(
-                {"limit": top.run, **{name: getattr(run, work) for name, run in runs.items()}},
-                rounds=rounds,
-                seconds=seconds,
+    for name, lane in lanes.items():
+        lane.post("hold", make_contestant, name, cell, shape, setting.threads)
+    for lane in lanes.values():
+        lane.take()
+    expected = lanes[REFERENCE].ask("call", "results")
+    names = [*setting.backends, *setting.peers]
+    for name in names:
+        if name != REFERENCE:
+            check_equal(name, lanes[name].ask("call", "results"), expected, f"a {cell} of B T I H = {shape}")
+    for work in works:
+        samplers = {name: partial(lanes[name].ask, "sample", work) for name in (LIMIT, *names)}
+        timings = alternate(samplers, rounds=rounds, seconds=seconds)
+        best = timings.pop(LIMIT)
+        count = flops(get_cell(cell), shape, work)
+        rows = tuple(
+            Row(
+                contestant=name,
+                seconds=timing.median,
+                low=timing.quartiles[0],
+                high=timing.quartiles[1],
+                fastest=min(timing.samples),
+                rounds=len(timing.samples),
+                gflops=count / timing.median / 1e9,
+                of_limit=timing.times(best) * count / Product.flops,
+                over_reference=timing.times(timings[REFERENCE]) if REFERENCE in timings else None,
+                over_peers={peer: timing.times(timings[peer]) for peer in setting.peers if peer != name},
             )
-            best = timings.pop("limit")
-            count = flops(problem.cell, shape, work)
-            rows = tuple(
-                Row(
-                    contestant=name,
-                    seconds=timing.median,
-                    low=timing.quartiles[0],
-                    high=timing.quartiles[1],
-                    fastest=min(timing.samples),
-                    rounds=len(timing.samples),
-                    gflops=count / timing.median / 1e9,
-                    of_limit=timing.times(best) * count / top.flops,
-                    over_reference=timing.times(timings[REFERENCE]) if REFERENCE in timings else None,
-                    over_peers={peer: timing.times(timings[peer]) for peer in setting.peers if peer != name},
-                )
-                for name, timing in timings.items()
-            )
-            yield Comparison(cell, shape, work, top.flops / best.median / 1e9, rows)
-
-
-@contextmanager
-def pools(threads: int, peers: Sequence[str] | Mapping[str, str] = ()) -> Iterator[None]:
-    """The same number of threads meanwhile for NumPy's BLAS and for the peers."""
-    from threadpoolctl import threadpool_limits
-
-    with ExitStack() as stack:
-        stack.enter_context(threadpool_limits(limits=threads, user_api="blas"))
-        if "torch" in peers:
-            torch: Any = importlib.import_module("torch")
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(threads)
-        yield
+            for name, timing in timings.items()
+        )
+        yield Comparison(cell, shape, work, Product.flops / best.median / 1e9, rows)
 
 
 def report(setting: Setting, comparisons: Sequence[Comparison]) -> dict[str, Any]:

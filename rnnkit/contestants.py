@@ -21,6 +21,8 @@ from rnnkit.cells import Cell, get_cell
 from rnnkit.errors import RnnkitError, UsageError
 
 WORKS = ("infer", "train")
+LIMIT = "limit"
+"""Contestant that stands for what the processor can do at most."""
 TOLERANCE = 1e-4
 """Largest difference allowed between results in float32, relative to the largest element."""
 
@@ -136,14 +138,35 @@ class KernelRun:
         return found | {f"gradient of {name}": grad.copy() for name, grad in self.grads.items()}
 
 
+class Product:
+    """The limit: a product large enough for the BLAS to be at its best; its arrays fit a level-3 cache."""
+
+    name = "1024×1024 float32 product by NumPy's BLAS"
+    side = 1024
+    flops = 2 * side**3
+
+    def __init__(self) -> None:
+        self.a, self.b = (np.full((self.side, self.side), value, np.float32) for value in (0.5, 0.25))
+        self.out = np.empty_like(self.a)
+
+    def infer(self) -> None:
+        np.matmul(self.a, self.b, out=self.out)
+
+    train = infer  # the same whatever it is compared with
+
+
 class TorchRun:
-    """PyTorch's layer with the same weights; its second bias is 0 but for the reset-after GRU's ``bn``."""
+    """PyTorch's layer with the same weights; its second bias is 0 but for the reset-after GRU's ``bn``.
+
+    Sets PyTorch's number of threads, for good.
+    """
 
     module = "torch"
     package = "torch"
 
     def __init__(self, problem: Problem, threads: int) -> None:
         torch: Any = importlib.import_module(self.module)
+        torch.set_num_threads(threads)
         _, _, I, H = problem.shape  # noqa: E741
         self.torch, self.problem = torch, problem
         layer = getattr(torch.nn, problem.cell.name.upper())(I, H)
@@ -195,6 +218,14 @@ class TorchRun:
 
 PEERS: dict[str, type[TorchRun]] = {"torch": TorchRun}
 """Other people's layers, never needed: what ``--against`` offers."""
+
+
+def make_contestant(name: str, cell: str, shape: Shape, threads: int) -> Contestant | Product:
+    """The limit, a peer or a backend by name, ready to work on ``make_problem(cell, shape)``."""
+    if name == LIMIT:
+        return Product()
+    problem = make_problem(cell, shape)
+    return PEERS[name](problem, threads) if name in PEERS else KernelRun(name, problem, threads)
 
 
 def check_equal(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], where: str) -> None:

@@ -9,11 +9,12 @@ from click.testing import CliRunner
 
 from rnnkit import benchmark, contestants
 from rnnkit._kernels import BACKENDS
-from rnnkit.benchmark import QUICK, SHAPES, Shape, Timing, alternate, compare, flops, limit, pools, report, survey
+from rnnkit.benchmark import QUICK, SHAPES, Shape, Timing, alternate, compare, flops, report, survey
 from rnnkit.cells import CELLS, get_cell
 from rnnkit.cli.bench import bench
-from rnnkit.contestants import KernelRun, check_equal, make_problem
+from rnnkit.contestants import KernelRun, check_equal, make_contestant, make_problem
 from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.lanes import Stage
 
 SMALL = Shape(3, 5, 4, 7)
 
@@ -53,43 +54,24 @@ def test_timing():
     assert ours.times(theirs) == 2.0  # of 3, 1, 2 and 2, where the quotient of the medians is 5/3
 
 
-def test_contestants_take_turns(monkeypatch):
+def test_contestants_take_turns():
     order = []
-    monkeypatch.setattr(benchmark, "_repeats", lambda call: 1)
-    calls = {name: lambda name=name: order.append(name) for name in "abc"}
-    timings = alternate(calls, rounds=4, seconds=math.inf, settle=0)
+    samplers = {name: lambda name=name: order.append(name) or len(order) / 10 for name in "abc"}
+    timings = alternate(samplers, rounds=4, seconds=math.inf)
     assert "".join(order) == "abcbcacababc"
-    assert {name: len(t.samples) for name, t in timings.items()} == {"a": 4, "b": 4, "c": 4}
+    assert timings["b"] == Timing((0.2, 0.4, 0.9, 1.1))
 
 
 def test_time_ends_the_rounds_but_never_before_three():
-    timings = alternate({"a": lambda: None}, rounds=50, seconds=0, settle=0)
-    assert len(timings["a"].samples) == 3
+    assert alternate({"a": lambda: 2.0}, rounds=50, seconds=0) == {"a": Timing((2.0, 2.0, 2.0))}
 
 
-def test_limit_is_the_loop_in_registers_where_there_is_one(monkeypatch):
-    class Compiled:
-        @staticmethod
-        def fma_peak(threads, repeats):
-            return 32 * threads * repeats
-
-    monkeypatch.setattr(benchmark, "SAMPLE", -1.0)
-    monkeypatch.setattr(benchmark.importlib, "import_module", lambda name: Compiled)
-    found = limit(3)
-    assert found.flops == found.run() == 96
-    assert "registers" in found.name
-
-
-def test_limit_without_it_is_a_product(monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(benchmark.importlib, "import_module", missing)
-    monkeypatch.setattr(benchmark, "MATRIX", 16)
-    found = limit(1)
-    assert found.flops == 2 * 16**3
-    assert found.run()[3, 5] == 16 * 0.5 * 0.25
-    assert "BLAS" in found.name
+def test_limit_is_a_product():
+    limit = make_contestant("limit", "rnn", SMALL, 1)
+    limit.train()
+    assert limit.flops == 2 * 1024**3
+    assert limit.out[3, 5] == 1024 * 0.5 * 0.25
+    assert "BLAS" in limit.name
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -109,28 +91,20 @@ def test_torch_agrees_and_a_wrong_weight_is_caught(cell):
     torch = pytest.importorskip("torch")
     problem = make_problem(cell, SMALL)
     expected = KernelRun("numpy", problem, 1).results()
-    with pools(1, ("torch",)):
-        peer = contestants.TorchRun(problem, 1)
-        found = peer.results()
-        assert set(found) == set(expected)
-        check_equal("torch", found, expected, "the test")
-        with torch.no_grad():
-            peer.layer.weight_hh_l0[2, 3] += 0.05
-        with pytest.raises(RnnkitError, match=r"torch should give what the reference gives for the test, but its"):
-            check_equal("torch", peer.results(), expected, "the test")
+    peer = contestants.TorchRun(problem, 1)
+    assert torch.get_num_threads() == 1
+    found = peer.results()
+    assert set(found) == set(expected)
+    check_equal("torch", found, expected, "the test")
+    with torch.no_grad():
+        peer.layer.weight_hh_l0[2, 3] += 0.05
+    with pytest.raises(RnnkitError, match=r"torch should give what the reference gives for the test, but its"):
+        check_equal("torch", peer.results(), expected, "the test")
 
 
 def test_a_nan_is_a_difference():
     with pytest.raises(RnnkitError, match="off by nan"):
         check_equal("x", {"h": np.array([np.nan, 1.0])}, {"h": np.array([0.5, 1.0])}, "the test")
-
-
-def test_threads_of_a_peer_are_put_back():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    with pools(before + 1, ("torch",)):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
 
 
 def test_a_missing_peer_is_one_sentence(monkeypatch):
@@ -148,30 +122,44 @@ def test_a_missing_backend_is_skipped_by_name_but_not_when_asked_for(monkeypatch
         survey(1, ("cython",))
 
 
+class Here:
+    """A lane without a process, whose samples are given."""
+
+    def __init__(self, *samples):
+        self.stage = Stage()
+        self.samples = iter(samples)
+
+    def post(self, order, *args):
+        self.answer = next(self.samples) if order == "sample" else getattr(self.stage, order)(*args)
+
+    def take(self):
+        return self.answer
+
+    def ask(self, order, *args):
+        self.post(order, *args)
+        return self.take()
+
+
 def test_a_wrong_backend_is_never_timed(monkeypatch):
     right = KernelRun.results
     monkeypatch.setattr(KernelRun, "results", lambda run: {k: v + (run.name != "numpy") for k, v in right(run).items()})
     monkeypatch.setattr(benchmark, "alternate", lambda *args, **more: pytest.fail("timed"))
     setting = survey(1, ("numpy", "numba"))
     with pytest.raises(RnnkitError, match="numba should give what the reference gives for a gru"):
-        list(compare("gru", SMALL, setting))
+        list(compare("gru", SMALL, setting, {name: Here() for name in ("limit", "numpy", "numba")}))
 
 
-def test_report(monkeypatch):
+def test_report():
     """Every number of a row follows from the samples."""
-
-    def fake(calls, rounds, seconds):
-        assert list(calls) == ["limit", "numba", "numpy"]
-        return {"limit": Timing((0.5, 0.5)), "numba": Timing((1.0, 3.0)), "numpy": Timing((4.0, 6.0))}
-
-    monkeypatch.setattr(benchmark, "alternate", fake)
     setting = survey(1, ("numba", "numpy"))
-    found = report(setting, list(compare("rnn", SMALL, setting, works=("train",))))
+    lanes = {"limit": Here(0.5, 0.5), "numba": Here(1.0, 3.0), "numpy": Here(4.0, 6.0)}
+    found = report(setting, list(compare("rnn", SMALL, setting, lanes, rounds=2, works=("train",))))
     assert list(found) == ["processor", "load", "threads", "limit", "backends", "skipped", "peers", "results"]
     (result,) = found["results"]
     assert result["shape"] == {"B": 3, "T": 5, "I": 4, "H": 7}
-    count, top = flops(get_cell("rnn"), SMALL, "train"), limit(1).flops
+    count, top = flops(get_cell("rnn"), SMALL, "train"), 2 * 1024**3
     assert result["limit_gflops"] == pytest.approx(top / 0.5 / 1e9)
+    assert [row["contestant"] for row in result["rows"]] == ["numba", "numpy"]
     assert result["rows"][0] == {
         "contestant": "numba",
         "seconds": 2.0,
@@ -203,10 +191,10 @@ def test_command_prints_json_and_a_table():
 
 
 def test_ctrl_c_prints_what_was_measured(monkeypatch):
-    def interrupted(calls, rounds, seconds):
-        if "train" in calls["numpy"].__name__:
+    def interrupted(samplers, rounds, seconds):
+        if samplers["numpy"].args == ("sample", "train"):
             raise KeyboardInterrupt
-        return {name: Timing((1.0, 1.0)) for name in calls}
+        return {name: Timing((1.0, 1.0)) for name in samplers}
 
     monkeypatch.setattr(benchmark, "alternate", interrupted)
     line = ["--cell", "rnn", "--shape", "3,5,4,7", "--backend", "numpy", "--json", "-q"]

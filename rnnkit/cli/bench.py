@@ -8,7 +8,7 @@ import click
 
 from rnnkit import console
 from rnnkit._kernels import BACKENDS
-from rnnkit.benchmark import QUICK, REFERENCE, SHAPES, Comparison, Setting, Shape, compare, report, survey
+from rnnkit.benchmark import QUICK, REFERENCE, SHAPES, Comparison, Setting, Shape, arena, compare, report, survey
 from rnnkit.cells import CELLS
 from rnnkit.cli import options
 from rnnkit.cli.failures import INTERRUPTED
@@ -37,7 +37,9 @@ from rnnkit.nn.threads import resolve
 @click.option(
     "--rounds", default=50, type=click.IntRange(1), metavar="N", help="Most rounds of a comparison (default 50)."
 )
-@click.option("--seconds", default=1.0, type=click.FloatRange(0), metavar="S", help="Time of a comparison (default 1).")
+@click.option(
+    "--seconds", default=1.5, type=click.FloatRange(0), metavar="S", help="Time of a comparison (default 1.5)."
+)
 @options.quiet
 @options.as_json
 def bench(
@@ -54,7 +56,8 @@ def bench(
 ) -> int:
     """Time the kernels: GFLOP/s, share of the processor's limit, ratio to the reference and the peers.
 
-    Every contestant must first give the reference's results; then all take turns. Work "infer" is a forward
+    Every contestant has a process of its own and must first give the reference's results; then all take
+    turns. Work "infer" is a forward
     pass, "train" everything that a step of training asks of a layer. A comparison ends when its time is over,
     but not before three rounds. Ctrl-C prints what was measured.
     """
@@ -65,11 +68,12 @@ def bench(
     if not quiet:
         _introduce(setting)
     try:
-        for n, (cell, shape) in enumerate(plan, 1):
-            if not quiet:
-                console.note(f"[{n}/{len(plan)}] {cell} {shape}")
-            for one in compare(cell, shape, setting, rounds=rounds, seconds=seconds):
-                done.append(one)  # one by one: Ctrl-C may come in between
+        with arena(setting) as lanes:
+            for n, (cell, shape) in enumerate(plan, 1):
+                if not quiet:
+                    console.note(f"[{n}/{len(plan)}] {cell} {shape}")
+                for one in compare(cell, shape, setting, lanes, rounds=rounds, seconds=seconds):
+                    done.append(one)  # one by one: Ctrl-C may come in between
     except KeyboardInterrupt:
         _show(setting, done, json)
         return INTERRUPTED
