@@ -113,8 +113,8 @@ class Lane:
         code = self.process.exitcode
         how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
         return RnnkitError(
-            f"the process that ran {self.name} ended {how} before it answered; see whether memory ran out, "
-            f"or name the others with --backend and --against and leave {self.name} out"
+            f"the process that ran {self.name} ended {how} before it answered; "
+            "see above for a cause, or whether memory ran out and smaller shapes pass"
         )
 
 
