@@ -1,7 +1,8 @@
 """Lanes: a process for each contestant, so that nobody's threads disturb another's.
 
 Pools of several libraries in one process share its cores badly: their threads spin after their turn and are
-woken on a core that is taken, and two threads are measured as one.  Here all but one sleep on a pipe.
+woken on a core that is taken, and two threads are measured as one.  Here all but one sleep on a pipe, and a
+lane answers only when its own threads have come to rest: OpenBLAS's spin for 100 ms after a product.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 
 from rnnkit.errors import RnnkitError
 
-SETTLE = 0.08
-"""Seconds of untimed work before a sample: until then a pool that slept 30 ms has its threads on one core."""
+SETTLE = 0.06
+"""Seconds of untimed work before a sample: for some 40 ms a pool that slept may have its threads on one core."""
 SAMPLE = 0.02
 """Seconds that a sample takes at least, far above the clock's resolution."""
 
@@ -36,6 +37,17 @@ def sample(call: Callable[[], Any], settle: float = SETTLE, least: float = SAMPL
     for _ in range(repeats):
         call()
     return (time.perf_counter() - began) / repeats
+
+
+def rest(longest: float = 0.5) -> None:
+    """Wait until this process uses next to no processor time, but not for more than that many seconds."""
+    began = now = time.perf_counter()
+    while now - began < longest:
+        used, last = time.process_time(), now
+        time.sleep(0.005)
+        now = time.perf_counter()
+        if time.process_time() - used < 0.2 * (now - last):
+            return
 
 
 class Stage:
@@ -137,7 +149,9 @@ def _serve(pipe: Connection, name: str, threads: int) -> None:
         while True:
             try:
                 order, args = pipe.recv()
-                pipe.send(_answer(stage, name, order, args))
+                answer = _answer(stage, name, order, args)
+                rest()
+                pipe.send(answer)
             except (EOFError, OSError):
                 return
 

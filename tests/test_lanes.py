@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from rnnkit.errors import RnnkitError, UsageError
-from rnnkit.lanes import open_lanes, sample
+from rnnkit.lanes import open_lanes, rest, sample
 
 
 class Held:
@@ -59,6 +60,21 @@ def test_a_sample_works_untimed_first_and_is_the_mean_of_its_calls():
     calls.clear()
     assert sample(call, settle=0, least=0) >= 0.01
     assert len(calls) == 2  # one untimed, one timed
+
+
+def test_rest_outlasts_a_thread_that_spins_but_not_for_ever():
+    def spin(seconds):
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
+    for busy, longest, least, most in ((0.0, 5.0, 0.0, 1.0), (0.3, 5.0, 0.3, 2.0), (1.0, 0.1, 0.1, 0.9)):
+        thread = threading.Thread(target=spin, args=(busy,))
+        began = time.perf_counter()
+        thread.start()
+        rest(longest)
+        assert least <= time.perf_counter() - began < most
+        thread.join()
 
 
 def test_lanes_keep_what_they_hold():
