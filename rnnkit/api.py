@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.nn import Network
@@ -52,25 +53,34 @@ def train_events(
     *,
     resume: bool = False,
     force: bool = False,
-    start_from: str | os.PathLike[str] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Train a prepared job, yielding events; ``out`` defaults to ``runs/NAME``, NAME from the data."""
     path = default_run(job.resolved.data or job.task, resume) if out is None else Path(out)
     if resume:
         refuse_other_options(job, Run(path))
-    start = None if start_from is None else load(start_from).network.parameters.values
-    if start is not None and len(start) != len(job.network().parameters):
-        raise UsageError(f"--from needs a network of the same shape, and {start_from} has another number of parameters")
+    start_from = job.resolved.start_from
     yield from _train(
         job,
         path,
         resume=resume,
         replace=force,
         max_seconds=job.resolved.max_time,
-        start=start,
+        start=None if resume or start_from is None else start_weights(job, start_from),
         interrupted=interrupted,
     )
+
+
+def start_weights(job: TaskJob, run: str) -> np.ndarray:
+    """The weights of ``run`` to begin a job with; ``UsageError`` unless task, network and vocabulary are the same."""
+    model, network = load(run), job.network()
+    there, here = ({n: e.shape for n, e in net.parameters.entries.items()} for net in (model.network, network))
+    facts = job.meta({}, network).facts
+    differ = "network" if there != here or model.task != job.task else ""
+    differ = differ or ("vocabulary" if model.meta.facts.get("vocabulary") != facts.get("vocabulary") else "")
+    if differ:
+        raise UsageError(f"--from needs a run with the same {differ} as this training has, and {run} has another")
+    return model.network.parameters.values
 
 
 def default_run(data: str, resume: bool = False) -> Path:
@@ -108,16 +118,18 @@ def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) 
 
     ``options`` are those of ``rnnkit train`` with underscores (``cell="gru"``, ``horizon=24``, ``max_time=60``);
     ``out`` defaults to ``runs/NAME``. Raises ``UsageError`` (options), ``DataError`` (what is in
-    the file) and ``DivergedError``; Ctrl-C raises ``KeyboardInterrupt`` after nothing but the current step.
+    the file) and ``DivergedError``; Ctrl-C raises ``KeyboardInterrupt`` at once; the
+    run's latest checkpoint, at most some seconds old, can be resumed with ``resume=True``.
 
     >>> model = rnnkit.train("airline.csv", cell="gru", horizon=24)    # doctest: +SKIP
     """
     resume, force = options.pop("resume", False), options.pop("force", False)
-    start_from = options.pop("start_from", None)
-    if resume and out is not None:
+    name = os.fspath(data) if isinstance(data, str | os.PathLike) else "-"
+    if resume:
+        out = out or default_run(name, resume=True)
         options = {**options_of(out), **options}
-    settings = make_options({**options, "data": str(data)})
-    for event in train_events(prepare(data, settings), out, resume=resume, force=force, start_from=start_from):
+    settings = make_options({**options, "data": name})
+    for event in train_events(prepare(data, settings), out, resume=resume, force=force):
         if isinstance(event, Finished):
             return load(event.run.path)
     raise RnnkitError("training ended without a model")
@@ -134,9 +146,16 @@ def make_options(values: dict[str, Any]) -> TrainOptions:
             hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(known)}"
             raise UsageError(f"{name!r} is not an option of train; {hint}")
     try:
-        return msgspec.convert(values, TrainOptions)
+        return msgspec.convert({name: _unboxed(value) for name, value in values.items()}, TrainOptions)
     except msgspec.ValidationError as error:
         raise UsageError(f"an option has the wrong type: {error}") from error
+
+
+def _unboxed(value: Any) -> Any:
+    """A NumPy number as Python's own, a path as text."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | str = "auto") -> Model:
@@ -157,14 +176,16 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
 
     data = {name: arrays.pop(name) for name in list(arrays) if name.startswith("data.")}
     root = layer_from(meta.network)
+    if root.count_params() > len(arrays):  # before their names and shapes are listed
+        raise ModelFileError(f"the network in {path} has more arrays than the file's {len(arrays)}; train again")
     declared = {name: param.shape for name, param in root.declared().items() if not param.tied}
     found = {name: array.shape for name, array in arrays.items()}
     if declared != found:  # before anything of those shapes is allocated
-        odd = sorted(name for name in {*declared, *found} if declared.get(name) != found.get(name))[0]
+        odd = min(name for name in {*declared, *found} if declared.get(name) != found.get(name))
         raise ModelFileError(
             f"the network in {path} needs {odd} of shape {declared.get(odd)}, found {found.get(odd)}; train again"
         )
-    network = Network(root).configure(backend, threads)
+    network = Network.empty(root).configure(backend, threads)
     for name, array in arrays.items():
         network.parameters.value(name)[...] = array
     network.parameters.touch()
@@ -172,7 +193,10 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
         raise ModelFileError(
             f"{path} holds a model of the task {meta.task!r}, which this rnnkit does not know; pip install -U rnnkit"
         )
-    model: Model = get_task(meta.task).open_model(network, meta, data)
+    try:
+        model: Model = get_task(meta.task).open_model(network, meta, data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     return model
 
 

@@ -78,8 +78,8 @@ class Job(Protocol):
         """The plan that ends within ``seconds``."""
         ...
 
-    def meta(self, report: dict[str, Any]) -> ModelMeta:
-        """What the model file says."""
+    def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
+        """What the model file says of ``network``."""
         ...
 
     def data(self) -> dict[str, np.ndarray]:

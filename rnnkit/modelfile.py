@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,11 @@ class CheckpointMeta(msgspec.Struct, forbid_unknown_fields=True):
 Meta = TypeVar("Meta", ModelMeta, CheckpointMeta)
 
 
+class _Sealed(msgspec.Struct):
+    meta: str
+    digest: str
+
+
 class _Head(msgspec.Struct):
     format: str
     version: int
@@ -78,9 +84,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 def write_error(path: Path, error: OSError) -> RnnkitError:
     """One sentence for a file that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RnnkitError(
-            f"{path} could not be written because the disk is full; free some space and repeat (a training: --resume)"
-        )
+        return RnnkitError(f"{path} could not be written because the disk is full; free some space and repeat")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return RnnkitError(f"{path} could not be written because its folder is read-only; choose another with -o")
     return RnnkitError(f"{path} could not be written: {error.strerror}; choose another folder with -o")
@@ -105,8 +109,21 @@ def save(path: Path, arrays: dict[str, np.ndarray], meta: ModelMeta | Checkpoint
     """Write arrays and metadata to ``path``; the same content gives the same bytes."""
     from safetensors.numpy import save as encode
 
-    header = {KEY: msgspec.json.encode(meta, order="sorted").decode()}
-    write_atomic(path, encode({name: np.ascontiguousarray(a) for name, a in arrays.items()}, header))
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = msgspec.json.encode(meta, order="sorted").decode()
+    write_atomic(path, encode(arrays, {KEY: seal(arrays, text)}))
+
+
+def seal(arrays: dict[str, np.ndarray], text: str) -> str:
+    """Metadata with the SHA-256 of all content: bits flipped on a disk would otherwise pass for weights.
+
+    One string, since the order of several keys in a safetensors header is not fixed.
+    """
+    digest = sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].data)
+    return msgspec.json.encode(_Sealed(text, digest.hexdigest())).decode()
 
 
 def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
@@ -125,22 +142,25 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
         size = int.from_bytes(content[:8], "little")
         header = msgspec.json.decode(content[8 : 8 + size]) if 0 < size <= len(content) - 8 else {}
         text = header["__metadata__"][KEY]
-        arrays = dict(sorted(decode(content).items()))
-    except (SafetensorError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        sealed = msgspec.json.decode(text, type=_Sealed)
+        head = msgspec.json.decode(sealed.meta, type=_Head)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(
-            f"{path} is not a whole rnnkit file ({len(content)} bytes); use the previous checkpoint or train again"
+            f"an rnnkit file was expected, but {path} is none or has lost its beginning ({len(content)} bytes); "
+            "name another, or train again"
         ) from error
     wanted = "rnnkit.model" if kind is ModelMeta else "rnnkit.checkpoint"
-    try:
-        head = msgspec.json.decode(text, type=_Head)
-        if head.format != wanted:
-            raise ModelFileError(f"a file of the form {wanted} was expected, but {path} is of the form {head.format}")
-        if head.version > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{path} is of format {head.version} and this rnnkit reads {FORMAT_VERSION}; pip install -U rnnkit"
-            )
-        return arrays, msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
+    if head.format != wanted:
+        raise ModelFileError(f"a file of the form {wanted} was expected, but {path} is of the form {head.format}")
+    if head.version > FORMAT_VERSION:
         raise ModelFileError(
-            f"the metadata in {path} cannot be read: {error}; train again or use another file"
-        ) from error
+            f"{path} is of format {head.version} and this rnnkit reads {FORMAT_VERSION}; pip install -U rnnkit"
+        )
+    try:
+        arrays = dict(sorted(decode(content).items()))
+        meta = msgspec.json.decode(sealed.meta, type=kind)
+    except (SafetensorError, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is damaged ({error}); restore it from a copy, or train again") from error
+    if seal(arrays, sealed.meta) != text:
+        raise ModelFileError(f"{path} is damaged (its content has another checksum); restore it, or train again")
+    return arrays, meta

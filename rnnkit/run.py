@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import modelfile
-from rnnkit.errors import ModelFileError, UsageError
+from rnnkit.errors import ModelFileError, RnnkitError, UsageError
 from rnnkit.modelfile import CheckpointMeta, ModelMeta
 
 MODEL, CHECKPOINT, PREVIOUS = "model.safetensors", "checkpoint.safetensors", "checkpoint-previous.safetensors"
@@ -25,6 +25,7 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._sound = True  # whether the newest checkpoint is whole, and so worth keeping as the previous one
         if not self.path.is_dir():
             raise UsageError(
                 f"a run's folder was expected, but {self.path} does not exist; rnnkit info lists the runs here"
@@ -59,18 +60,23 @@ class Run:
             modelfile.write_atomic(aside / CONFIG, to_toml(config).encode())
             modelfile.write_atomic(aside / LOG, b"")
             if path.exists():
-                if not (path / MODEL).exists():
-                    raise UsageError(
-                        f"--force replaces a run, but {path} holds no {MODEL}; give another folder with -o"
-                    )
+                if not all((path / name).is_file() for name in (MODEL, CHECKPOINT, CONFIG)):
+                    raise UsageError(f"--force replaces a run, but {path} is none; give another folder with -o")
                 os.replace(path, old := Path(f"{aside}.old"))
-                os.replace(aside, path)
+                try:
+                    os.replace(aside, path)
+                except OSError:
+                    os.replace(old, path)
+                    raise
                 shutil.rmtree(old)
             else:
                 os.replace(aside, path)
             modelfile.sync_folder(path.parent)
         except OSError as error:
             raise modelfile.write_error(path, error) from error
+        except RnnkitError as error:  # what could not be written is part of this run
+            error.args = (str(error).replace(str(aside), str(path)),)
+            raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return cls(path)
@@ -88,24 +94,29 @@ class Run:
     def save_checkpoint(self, arrays: dict[str, np.ndarray], meta: CheckpointMeta) -> None:
         """Replace the checkpoint, keeping the one before it."""
         newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS
-        if newest.exists():
-            aside = self.path / f".{PREVIOUS}"
+        if self._sound and newest.exists():
             try:
-                aside.unlink(missing_ok=True)
-                os.link(newest, aside)
-                os.replace(aside, previous)
+                os.replace(newest, previous)
             except OSError as error:
                 raise modelfile.write_error(previous, error) from error
         modelfile.save(newest, arrays, meta)
+        self._sound = True
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:
         """The newest checkpoint, or the one before it where the newest is damaged."""
         try:
             return modelfile.load(self.path / CHECKPOINT, CheckpointMeta)
         except ModelFileError:
+            self._sound = False
             if not (self.path / PREVIOUS).exists():
                 raise
             return modelfile.load(self.path / PREVIOUS, CheckpointMeta)
+
+    def clear_leftovers(self) -> None:
+        """Remove the files that writes cut short by a kill left aside."""
+        for name in (MODEL, CHECKPOINT, CONFIG, LOG):
+            for left in self.path.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
 
     # -- log and config --------------------------------------------------------------------
 
@@ -167,5 +178,6 @@ def free_path(folder: Path) -> Path:
 
 def list_runs(folder: Path) -> list[Path]:
     """The runs in a folder, newest first."""
-    found = [entry for entry in folder.glob("*") if (entry / MODEL).is_file()] if folder.is_dir() else []
+    entries = folder.glob("[!.]*") if folder.is_dir() else []  # a name with a dot is a run not whole yet
+    found = [entry for entry in entries if (entry / MODEL).is_file()]
     return sorted(found, key=lambda entry: ((entry / MODEL).stat().st_mtime_ns, entry.name), reverse=True)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from rnnkit.errors import DivergedError, UsageError
-from rnnkit.job import Job, Plan
+from rnnkit.errors import DivergedError, ModelFileError, UsageError
+from rnnkit.events import Evaluated, Event, Finished, Interrupted, Judged, Returned, Started, Stepped
+from rnnkit.job import Batch, Job, Plan
 from rnnkit.modelfile import CheckpointMeta
 from rnnkit.nn import Tape
-from rnnkit.nn.clipping import clip_by_norm, clip_by_value
+from rnnkit.nn.clipping import clip_by_norm, clip_by_value, norm
 from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
@@ -47,81 +49,11 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     rate: float = 1.0  # halved at every return
     loss_sum: float = 0.0
     loss_count: int = 0
+    observed: list[float] = []  # what the first stage was selected by, evaluation by evaluation
     schedule: dict[str, Any] = {}
     report: dict[str, Any] = {}
     seconds: float = 0.0
     done: bool = False
-
-
-@dataclass(frozen=True)
-class Started:
-    """The run's folder stands and the first step comes next."""
-
-    run: Run
-    plan: Plan
-    parameters: int
-    resumed: int  # steps that an earlier session did, 0 for a new run
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """One step is done."""
-
-    stage: str
-    step: int
-    steps: int
-    loss: float
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The model was scored on the part that selects."""
-
-    stage: str
-    step: int
-    loss: float
-    selected: float
-    best: bool
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Returned:
-    """A loss was not finite: back to the last good weights at half the rate."""
-
-    stage: str
-    step: int
-    count: int
-    lr: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The first stage is over and its best model was scored."""
-
-    report: dict[str, Any]
-    best_step: int
-    step: int
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """Training was asked to stop and saved all it needs to go on."""
-
-    run: Run
-    step: int
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The model is on disk."""
-
-    run: Run
-    report: dict[str, Any]
-    seconds: float
-
-
-Event = Started | Stepped | Evaluated | Returned | Judged | Interrupted | Finished
 
 
 def train(
@@ -141,15 +73,26 @@ def train(
     clock; ``start`` is a flat vector of weights to begin with; ``interrupted`` is asked after every
     step; a checkpoint is written at most every ``save_every`` seconds and at every end.
     """
-    with single_blas(), np.errstate(over="ignore", invalid="ignore"):  # the loop says when a loss is not finite
-        trainer = _Trainer(job, max_seconds, start, save_every)
-        yield from trainer.resume(Run(path)) if resume else trainer.begin(path, replace)
-        yield from trainer.loop(interrupted)
+    trainer = _Trainer(job, max_seconds, start, save_every)
+    events = chain(trainer.resume(Run(path)) if resume else trainer.begin(path, replace), trainer.loop(interrupted))
+    while True:  # what is set for the work is not left set for whoever takes the events
+        with _quiet():
+            event = next(events, None)
+        if event is None:
+            return
+        yield event
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """One BLAS thread, and no warnings of what the loop itself reports: losses that are not finite."""
+    with single_blas(), np.errstate(over="ignore", invalid="ignore"):
+        yield
 
 
 def expected_seconds(job: Job) -> float:
     """How long a training would take here, from half a second of its steps; early stopping may end it sooner."""
-    with single_blas():
+    with _quiet():
         per_step, per_select = _Trainer(job, None, None, math.inf).measure(0.5)
     steps = job.plan.stop or job.plan.steps
     return len(job.stages) * steps * per_step + steps // job.plan.evaluate_every * per_select
@@ -161,6 +104,7 @@ class _Trainer:
     def __init__(self, job: Job, max_seconds: float | None, start: np.ndarray | None, save_every: float) -> None:
         self.job, self.max_seconds, self.start, self.save_every = job, max_seconds, start, save_every
         self.began = time.monotonic()
+        self.saving = 0.0  # seconds that the last save took
 
     # -- beginning and going on ------------------------------------------------------------
 
@@ -169,7 +113,7 @@ class _Trainer:
         self._plan(plan)
         self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.steps)
         self._fresh_weights()
-        model = {**self.network.parameters.arrays(), **self.job.data()}, self.job.meta({})
+        model = {**self.network.parameters.arrays(), **self.job.data()}, self.job.meta({}, self.network)
         self.run = Run.create(path, self._config(), model, self._checkpoint(), replace=replace)
         self.saved = time.monotonic()
         yield Started(self.run, plan, len(self.network.parameters), 0)
@@ -182,10 +126,17 @@ class _Trainer:
                 "give the same file, or train anew with -o and another folder"
             )
         self.run = run
-        self.progress = msgspec.convert(meta.progress, Progress)
-        self._plan(self.progress.plan)
-        self._fresh_weights()
-        self._restore(arrays)
+        run.clear_leftovers()
+        self.start = arrays.get("start")
+        try:
+            self.progress = msgspec.convert(meta.progress, Progress)
+            self._plan(self.progress.plan)
+            self._fresh_weights()
+            self._restore(arrays)
+        except (msgspec.ValidationError, KeyError, ValueError, IndexError) as error:
+            raise ModelFileError(
+                f"the checkpoint in {run.path} does not fit its network: {error}; train again"
+            ) from error
         done = self.progress.step
         kept = [r for r in run.read_log() if (r["stage_number"], r["step"]) <= (self.progress.stage, done)]
         run.rewrite_log(kept)
@@ -242,31 +193,31 @@ class _Trainer:
         progress, stages = self.progress, self.job.stages
         while not progress.done:
             stage, first = stages[progress.stage], progress.stage == 0
-            while progress.step < progress.stop:
-                if interrupted():
-                    self._save()
-                    yield Interrupted(self.run, progress.step)
-                    return
+            while progress.step < progress.stop and not interrupted():
                 loss = self._step(progress.step)
                 progress.step += 1
                 if loss is None:
                     yield self._return(stage)
                 else:
                     yield Stepped(stage, progress.step, progress.stop, loss)
-                late = self.max_seconds is not None and self._seconds() > self.max_seconds and first
-                if late:
-                    progress.stop = progress.step
+                if first and self.max_seconds and self._seconds() > self.max_seconds / len(stages):
+                    progress.stop = progress.step  # the stage on everything needs about as long again
                 if progress.step % self.plan.evaluate_every == 0 or progress.step == progress.stop:
                     yield from self._evaluate(stage, first)
-                if time.monotonic() - self.saved > self.save_every:
+                if time.monotonic() - self.saved > (self.save_every and max(self.save_every, 20 * self.saving)):
                     self._save()
+            if interrupted():
+                self._save()
+                yield Interrupted(self.run, progress.step)
+                return
             if first:
+                self._save()  # judging can take long
                 yield self._judge()
             progress.stage += 1
             if progress.stage == len(stages):
                 progress.done = True
             else:
-                progress.step, progress.updates, progress.rate, progress.waited = 0, 0, 1.0, 0
+                progress.step, progress.updates, progress.returns, progress.waited = 0, 0, 0, 0
                 progress.loss_sum, progress.loss_count = 0.0, 0
                 progress.steps, progress.stop = self.job.last_stage(progress.best_step)
                 self._plan(self.plan)
@@ -285,10 +236,9 @@ class _Trainer:
             return None
         parameters.clear()
         self.network.backward(dy, self.tape)
-        if plan.clip_value:
+        if plan.clip_value and math.isfinite(norm(parameters.grads)):  # infinity must reach the check below
             clip_by_value(parameters.grads, plan.clip_value)
-        norm = clip_by_norm(parameters.grads, plan.clip or math.inf)
-        if not math.isfinite(norm):
+        if not math.isfinite(clip_by_norm(parameters.grads, plan.clip or math.inf)):
             return None
         progress.updates += 1
         lr = plan.lr * progress.rate * self.schedule.rate(step, progress.steps)
@@ -333,7 +283,12 @@ class _Trainer:
                 progress.best_loss, progress.best_step, progress.waited = selected, progress.step, 0
         else:
             progress.waited += 1
-        self.schedule.observe(selected)
+        if first:
+            progress.observed.append(selected)
+        now = min(len(progress.observed), progress.step // self.plan.evaluate_every or 1)
+        self.schedule.observe(
+            progress.observed[now - 1] if not first else selected
+        )  # the rates of the first stage again
         self._remember_good()
         seconds = self._seconds()
         self.run.log(
@@ -341,7 +296,7 @@ class _Trainer:
             stage_number=progress.stage,
             step=progress.step,
             loss=mean if math.isfinite(mean) else None,
-            selected=selected if math.isfinite(selected) else None,
+            selected=selected if first and math.isfinite(selected) else None,
             seconds=round(seconds, 3),
         )
         if first and self.plan.patience and progress.waited >= self.plan.patience:
@@ -352,9 +307,8 @@ class _Trainer:
         """Score the best weights on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
         self.progress.report = self.job.judge(self.network)
-        if (
-            self.max_seconds and self.progress.stop < self.progress.steps
-        ):  # the clock ended it, which config.toml repeats
+        if self.max_seconds and self.progress.stop < self.progress.steps:
+            # the clock ended it, which config.toml repeats
             self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
             self.progress.plan = self.plan
             self.job.options["stop"] = self.progress.stop
@@ -381,32 +335,42 @@ class _Trainer:
             name: best[entry.offset : entry.offset + entry.size].reshape(entry.shape)
             for name, entry in parameters.entries.items()
         }
+        began = time.monotonic()
         self.progress.seconds = self._seconds()
         self.run.save_checkpoint(*self._checkpoint())
         if self.progress.stage == 0 or self.progress.done:
-            self.run.save_model({**arrays, **self.job.data()}, self.job.meta(self.progress.report))
+            self.run.save_model({**arrays, **self.job.data()}, self.job.meta(self.progress.report, self.network))
         self.saved = time.monotonic()
+        self.saving = self.saved - began
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:
         self.progress.schedule = self.schedule.state()
         arrays = {"values": self.network.parameters.values, "best": self.best, "good": self.good}
         for name, slot in self.slots.items():
             arrays[f"slot.{name}"], arrays[f"good.{name}"] = slot, self.good_slots[name]
-        for i, part in enumerate(flatten_state(self.state)):
-            arrays[f"state.{i:04d}"] = part
+        if self.start is not None:
+            arrays["start"] = self.start
+        if self.state is not None and not self.progress.done and not self._next().fresh:
+            arrays |= {f"state.{i:04d}": part for i, part in enumerate(flatten_state(self.state))}
         return arrays, CheckpointMeta(self.job.fingerprint, self.job.options, msgspec.to_builtins(self.progress))
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Put a checkpoint's arrays where they belong."""
-        self.network.parameters.assign(arrays["values"])
-        self.best, self.good = arrays["best"].copy(), arrays["good"].copy()
+        vectors = {"values": self.network.parameters.values, "best": self.best, "good": self.good}
         for name in self.slots:
-            self.slots[name] = arrays[f"slot.{name}"].copy()
-            self.good_slots[name] = arrays[f"good.{name}"].copy()
+            vectors[f"slot.{name}"], vectors[f"good.{name}"] = self.slots[name], self.good_slots[name]
+        for name, vector in vectors.items():
+            if arrays[name].shape != vector.shape or arrays[name].dtype != vector.dtype:
+                raise ValueError(f"{name} has {arrays[name].size} elements, not {vector.size}")
+            vector[...] = arrays[name]
+        self.network.parameters.touch()
         self.schedule.restore(self.progress.schedule)
         carried = [arrays[name].copy() for name in sorted(arrays) if name.startswith("state.")]
-        if carried and not self.progress.done:
-            stage = self.job.stages[self.progress.stage]
-            batch = self.job.batch(stage, self.progress.step)
+        if carried:
+            batch = self._next()
             _, like = self.network.forward(batch.x, None, Tape(training=False).begin(lengths=batch.lengths))
             self.state = fill_state(like, carried)
+
+    def _next(self) -> Batch:
+        """The batch of the step that comes next."""
+        return self.job.batch(self.job.stages[self.progress.stage], self.progress.step)

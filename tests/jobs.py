@@ -54,8 +54,8 @@ class TinyJob:
     def budget(self, seconds, per_step, per_select):
         return msgspec.structs.replace(self.plan, steps=7)
 
-    def meta(self, report):
-        return ModelMeta("tiny", self.network().describe(), {}, self.options, report)
+    def meta(self, report, network):
+        return ModelMeta("tiny", network.describe(), {}, self.options, report)
 
     def data(self):
         return {}

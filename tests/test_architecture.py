@@ -17,7 +17,7 @@ FLOORS = (
     ("console", "plots", "benchmark", "contestants", "lanes"),
     ("api",),
     ("tasks",),
-    ("training", "job"),
+    ("training", "job", "events"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),

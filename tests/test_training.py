@@ -13,8 +13,9 @@ import pytest
 from jobs import TinyJob, sha256
 
 from rnnkit.cells import CELLS
-from rnnkit.errors import DivergedError, RnnkitError, UsageError
+from rnnkit.errors import DivergedError, ModelFileError, RnnkitError, UsageError
 from rnnkit.nn.optim import OPTIMIZERS
+from rnnkit.nn.schedules import Plateau
 from rnnkit.run import MODEL, Run
 from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped, train
 
@@ -59,6 +60,97 @@ def test_interrupted_at_every_step_of_one_run(tmp_path):
     assert steps == [(r["stage"], r["step"]) for r in Run(tmp_path / "whole").read_log()]
 
 
+def test_started_from_given_weights_and_interrupted_is_the_same(tmp_path):
+    job = TinyJob("gru", steps=4)
+    start = np.linspace(-0.3, 0.3, len(job.network().parameters), dtype=np.float32)
+    finish(job, tmp_path / "whole", start=start)
+    for k in range(1, 8):
+        if isinstance(list(train(job, tmp_path / str(k), start=start, interrupted=stop_after(k)))[-1], Interrupted):
+            finish(job, tmp_path / str(k), resume=True)
+        assert sha256(tmp_path / str(k) / MODEL) == sha256(tmp_path / "whole" / MODEL)
+
+
+@pytest.mark.parametrize("moment", ["select", "judge"])
+def test_a_signal_while_scoring_is_heard(tmp_path, moment):
+    job, asked = TinyJob(steps=4), []
+    finish(job, tmp_path / "whole")
+    score = getattr(job, moment)
+
+    def scoring(network):
+        asked.append(True)
+        return score(network)
+
+    setattr(job, moment, scoring)
+    events = list(train(job, tmp_path / "run", interrupted=lambda: bool(asked)))
+    assert isinstance(events[-1], Interrupted)
+    setattr(job, moment, score)
+    finish(job, tmp_path / "run", resume=True)
+    assert sha256(tmp_path / "run" / MODEL) == sha256(tmp_path / "whole" / MODEL)
+
+
+def test_the_last_stage_repeats_the_rates_of_the_first(tmp_path):
+    rates = {"fit": [], "final": []}
+
+    class Watched(TinyJob):
+        def batch(self, stage, step):
+            self.now = stage
+            return super().batch(stage, step)
+
+    job = Watched(steps=12, evaluate_every=2, schedule="plateau", schedule_options={"patience": 0}, lr=0.3)
+    trainer_step = Plateau.rate
+
+    def rate(self, step, steps):
+        rates[job.now].append(trainer_step(self, step, steps))
+        return rates[job.now][-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Plateau, "rate", rate)
+        finish(job, tmp_path / "run")
+    assert min(rates["fit"]) < 1
+    assert rates["final"] == rates["fit"][: len(rates["final"])]
+
+
+def test_returns_are_counted_anew_in_the_last_stage(tmp_path):
+    job = Exploding(steps=12)
+    job.bad = (3, 5, 7)
+    job.bad_final = (0,)
+    events = finish(job, tmp_path / "run")
+    assert [(e.stage, e.count) for e in events if isinstance(e, Returned)] == [
+        ("fit", 1),
+        ("fit", 2),
+        ("fit", 3),
+        ("final", 1),
+    ]
+
+
+def test_what_is_set_for_the_work_is_not_left_set_between_events(tmp_path):
+    before = np.geterr()
+    for _ in train(TinyJob(), tmp_path / "run"):
+        assert np.geterr() == before
+
+
+def test_an_infinite_gradient_is_reported_though_values_are_clipped(tmp_path):
+    job = TinyJob(clip_value=0.5)
+    loss = job.loss
+    job.loss = lambda y, t, w=None: (loss(y, t, w)[0], np.full_like(y, np.inf))
+    with pytest.raises(DivergedError), np.errstate(all="ignore"):
+        list(train(job, tmp_path / "run"))
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    list(train(TinyJob(), tmp_path / "run", interrupted=stop_after(2)))
+    run = Run(tmp_path / "run")
+    arrays, meta = run.load_checkpoint()
+    for change in ({"values": np.zeros(1, np.float32)}, {"best": np.zeros((2, 2))}):
+        run.save_checkpoint({**arrays, **change}, meta)
+        with pytest.raises(ModelFileError, match="does not fit"):
+            next(train(TinyJob(), tmp_path / "run", resume=True))
+    meta.progress["surprise"] = 1
+    run.save_checkpoint(arrays, meta)
+    with pytest.raises(ModelFileError, match="surprise"):
+        next(train(TinyJob(), tmp_path / "run", resume=True))
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads_do_not_change_the_bytes(tmp_path, cell):
     digests = set()
@@ -94,26 +186,27 @@ def test_patience_stops_early(tmp_path):
 
 
 class Exploding(TinyJob):
-    """Its loss is not finite at the steps of the first stage in ``bad``."""
+    """Its loss is not finite at the steps in ``bad``, in the last stage in ``bad_final``."""
 
     bad: tuple[int, ...] = ()
+    bad_final: tuple[int, ...] = ()
 
     def __init__(self, **plan):
         super().__init__(**plan)
-        finite, self.now = self.loss, -1
+        finite, self.exploding = self.loss, False
 
         def loss(prediction, target, weight=None):
             value, gradient = finite(prediction, target, weight)
-            return (math.nan if self.now in self.bad else value), gradient
+            return (math.nan if self.exploding else value), gradient
 
         self.loss = loss
 
     def batch(self, stage, step):
-        self.now = step if stage == "fit" else -1
+        self.exploding = step in (self.bad if stage == "fit" else self.bad_final)
         return super().batch(stage, step)
 
     def select(self, network):
-        self.now = -1
+        self.exploding = False
         return super().select(network)
 
 

@@ -22,7 +22,7 @@ from rnnkit.cli import options
 @click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run and its settings; DATA may be left out.")
 @options.force
-@click.option("--from", "start_from", type=options.FOLDER, metavar="RUN", help="Start from the weights of that run.")
+@click.option("--from", "start_from", type=str, metavar="RUN", help="Start from the weights of that run.")
 @options.reading
 @options.shaping
 @options.training
@@ -37,7 +37,6 @@ def train(
     out: Path | None,
     resume: bool,
     force: bool,
-    start_from: Path | None,
     plot: Path | None,
     json: bool,
     quiet: bool,
@@ -62,7 +61,7 @@ def train(
             raise click.UsageError(f"{out} was trained on standard input, which cannot be read again; give DATA")
     values = {**given, "data": data or given.get("data") or _missing()}
     job = api.prepare(values["data"], api.make_options(values))
-    finished = watching.train(job, quiet, out=out, resume=resume, force=force, start_from=start_from)
+    finished = watching.train(job, quiet, out=out, resume=resume, force=force)
     results.trained(finished, job, json=json, plot=plot)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rnnkit.errors import UsageError
 
@@ -47,7 +49,13 @@ def resolve(threads: int | str = "auto") -> int:
 @contextmanager
 def single_blas() -> Iterator[None]:
     """One thread in every BLAS pool meanwhile: its sums then have one order, and no pool spins against ours."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _pools().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _pools() -> Any:
+    """The thread pools loaded when first asked, which takes a while to find out."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     data: str = ""
     task: str = "auto"
+    start_from: str | None = None  # a run whose weights to begin with
     # network
     cell: str = "gru"
     hidden: int | None = None
@@ -120,4 +122,5 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 def plain(options: TrainOptions) -> dict[str, Any]:
     """The settings that were given or chosen, as JSON and TOML can hold them."""
     foreign = {name for task, names in ONLY.items() if task != options.task for name in names}
-    return {k: v for k, v in msgspec.to_builtins(options).items() if v is not None and k not in foreign}
+    values = {k: v for k, v in msgspec.to_builtins(options).items() if v is not None and k not in foreign}
+    return {**values, "data": os.fsencode(options.data).decode("utf-8", "replace")}
