@@ -28,6 +28,7 @@ from rnnkit.nn import (
     layer_from,
 )
 from rnnkit.nn.dense import ACTIVATIONS
+from rnnkit.tasks.windows import Window, build_network
 
 TOLERANCE = 1e-6  # relative error of gradients in float64
 OPTIONS = [
@@ -106,11 +107,45 @@ def test_forecast_tree_gradients():
 def test_last_takes_each_rows_own_end():
     x = np.arange(4 * 3 * 2, dtype=float).reshape(4, 3, 2)
     tape = Tape().begin(lengths=np.array([2, 0, 4]))
-    y, _ = Last().forward(x, None, tape)
+    layer = Last()
+    y, _ = layer.forward(x, None, tape)
     np.testing.assert_array_equal(y, [x[1, 0], [0, 0], x[3, 2]])
-    dx, _ = Last().backward(np.ones((3, 2)), tape)
+    dx, _ = layer.backward(np.ones((3, 2)), tape)
     assert dx.sum() == 4
     assert dx[1, 0].tolist() == [1, 1]
+
+
+def test_last_of_both_directions_takes_each_ones_own_end():
+    x = np.arange(4 * 3 * 4, dtype=float).reshape(4, 3, 4)
+    x[:, 1] = np.nan  # a row of length 0 is zeros whatever it holds
+    tape = Tape().begin(lengths=np.array([2, 0, 4]))
+    layer = Last(both=True)
+    y, _ = layer.forward(x, None, tape)
+    np.testing.assert_array_equal(y, [[*x[1, 0, :2], *x[0, 0, 2:]], [0] * 4, [*x[3, 2, :2], *x[0, 2, 2:]]])
+    dx, _ = layer.backward(np.ones((3, 4)), tape)
+    assert dx.sum() == 8
+    assert dx[:, 0].tolist() == [[0, 0, 1, 1], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
+@pytest.mark.parametrize("lengths", [None, (3, 0, 4)], ids=["full", "lengths"])
+def test_last_of_both_directions_gradients(lengths):
+    tree = Chain((Recurrent("gru", 3, 4, bidirectional=True), Last(both=True), Dense(8, 2)))
+    x = np.random.default_rng(3).standard_normal((4, 3, 3))
+    errors = gradcheck(with_reference(tree), x, lengths=None if lengths is None else np.array(lengths))
+    assert max(errors.values()) <= TOLERANCE, errors
+
+
+def test_the_reverse_half_of_a_forecasters_code_sees_the_early_steps():
+    window = Window(48, 12, 12, [12], 0.0, [], [], [])
+    network = Network(build_network(window, {"cell": "gru", "bidirectional": True}, 5, 0.0, skip=False), seed=1)
+    encoder = network.root.layers[0].layer
+    x = np.random.default_rng(0).standard_normal((4, 2, 14)).astype(np.float32)
+    changed = x.copy()
+    changed[0] += 1
+    code, other = encoder.forward(x)[0], encoder.forward(changed)[0]
+    recurrent = encoder.layers[1]
+    np.testing.assert_array_equal(code[:, 5:], recurrent.forward(encoder.layers[0].forward(x)[0])[1][0][1])
+    assert np.abs(code - other)[:, 5:].max() > 0.05
 
 
 def test_mixture_starts_at_the_mean():
@@ -202,11 +237,50 @@ def test_trees_survive_json(tree):
         ({"kind": "recurrent", "cell": "lstm", "inputs": 1, "hidden": 0}, "hidden"),
         ({"kind": "recurrent", "cell": "elman", "inputs": 1, "hidden": 1}, "cell"),
         ({"kind": "chain", "layers": [{"kind": "nothing"}]}, "kinds"),
+        ({"kind": "chain", "layers": 3}, "list of layers, not a int"),
+        ({"kind": "sum", "layers": {"kind": "take", "part": "x"}}, "list of layers, not a dict"),
+        ({"kind": "sum", "layers": None}, "list of layers"),
+        ({"kind": "sum", "layers": []}, "at least one"),
+        ({"kind": "at", "part": "x", "layer": [1]}, "kinds"),
     ],
 )
 def test_foreign_trees_are_refused(description, words):
     with pytest.raises(ModelFileError, match=words):
         layer_from(description)
+
+
+@pytest.mark.parametrize("shape", ["layer", "layers", "kind", "field"])
+def test_bottomless_trees_are_refused(shape):
+    tree: object = {"kind": "take", "part": "x"}
+    for _ in range(20_000):
+        tree = {
+            "layer": {"kind": "at", "part": "x", "layer": tree},
+            "layers": {"kind": "chain", "layers": [tree]},
+        }.get(shape, {"kind": tree})
+    description = {"kind": "chain", "layers": tree} if shape == "field" else tree
+    with pytest.raises(ModelFileError) as caught:
+        layer_from(description)
+    assert len(str(caught.value)) < 200
+
+
+def test_parameters_are_counted_without_being_declared():
+    tree = Chain((Embedding(7, 3), Recurrent("gru", 3, 4, layers=2, bidirectional=True), Dense(8, 2), Dropout(0.1)))
+    assert tree.count_params() == len(tree.declared()) == 1 + 2 * 2 * 4 + 2
+    assert forecast_tree().count_params() == len(forecast_tree().declared())
+    huge = Chain((Recurrent("lstm", 1, 1, layers=2_000_000),))
+    assert huge.count_params() == 6_000_000  # at once: nothing is built
+
+
+def test_an_empty_network_draws_nothing(monkeypatch):
+    monkeypatch.setattr("rnnkit.nn.layer.fill", None)
+    network = Network.empty(layer_from(forecast_tree().describe()), "float64")
+    assert not network.parameters.values.any()
+    monkeypatch.undo()
+    full = Network(forecast_tree(), seed=4, dtype="float64")
+    network.parameters.assign(full.parameters.values)
+    rng = np.random.default_rng(0)
+    x = {"past": rng.standard_normal((4, 3, 4)), "bases": rng.standard_normal((3, 3, 7))}
+    np.testing.assert_array_equal(network.forward(x)[0], full.forward(x)[0])
 
 
 def test_every_layer_is_registered_under_its_kind():
@@ -242,13 +316,148 @@ def test_forget_gate_bias_starts_at_one():
         (lambda: Recurrent("rnn", 3, 2).init().forward(np.ones((2, 1, 4))), r"\[steps, rows, 3\]"),
         (lambda: Recurrent("rnn", 3, 2).init().forward(np.ones((2, 1, 3)), (np.ones((1, 2, 2)),)), "state"),
         (lambda: Recurrent("rnn", 3, 2).init().forward(np.ones((2, 1, 3)), None, Tape().begin(lengths=[3])), "lengths"),
-        (lambda: Embedding(4, 2).init().forward(np.array([[4]])), "ids from 0 to 3"),
+        (lambda: Embedding(4, 2).init().forward(np.array([[4]])), "ids from 0 to 3 were expected, found 4"),
+        (lambda: Embedding(4, 2).init().forward(np.array([[1, -1]])), "ids from 0 to 3 were expected, found -1"),
+        (lambda: Embedding(4, 2).init().forward(np.array([1.0])), "integer type were expected, found float64"),
+        (lambda: Embedding(4, 2).init().forward(np.array([True])), "integer type were expected, found bool"),
+        (lambda: Dense(3, 2).init().forward(np.ones((2, 4))), r"\[..., 3\] was expected, found \[2, 4\]"),
+        (lambda: Dense(3, 2).init().forward(1.0), r"\[..., 3\] was expected, found \[\]"),
+        (lambda: Dense(3, 2).init(dtype="float16"), "float32 or float64, not float16"),
+        (lambda: Network(Dense(3, 2), dtype="whole"), "float32 or float64, not whole"),
+        (lambda: Dropout(0.5).forward(np.ones(3), None, Tape()), r"found \[3\]"),
+        (lambda: Last(both=True).forward(np.ones((2, 1, 3))), r"even number .* found \[2, 1, 3\]"),
     ],
 )
 def test_wrong_use_is_one_sentence(call, words):
     with pytest.raises(UsageError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def passed(layer, x):
+    """The layer with a tape on which one forward stands."""
+    tape = Tape()
+    layer.forward(x, None, tape.begin())
+    return layer, tape
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "dy"),
+    [
+        (lambda: Recurrent("lstm", 3, 4, layers=2, bidirectional=True), np.ones((5, 2, 3)), (5, 2, 8)),
+        (lambda: Recurrent("gru", 3, 4), np.ones((5, 2, 3)), (5, 2, 4)),
+        (lambda: Dense(3, 4), np.ones((5, 2, 3)), (5, 2, 4)),
+        (lambda: Embedding(3, 4), np.ones((5, 2), int), (5, 2, 4)),
+        (lambda: Last(), np.ones((5, 2, 4)), (2, 4)),
+    ],
+    ids=["both", "one", "dense", "embedding", "last"],
+)
+def test_backward_wants_the_shape_that_forward_gave(make, x, dy):
+    wrong = [(dy[0] + 1, *dy[1:]), (*dy[:-1], dy[-1] - 1), dy[:-1], (*dy[:-2], dy[-1], dy[-2])]
+    for shape in wrong:
+        layer, tape = passed(make().init(), x)
+        with pytest.raises(UsageError) as caught:
+            layer.backward(np.ones(shape, np.float32), tape)
+        assert str(caught.value) == f"dy of shape {list(dy)} was expected, found {list(shape)}"
+    layer, tape = passed(make().init(), x)
+    layer.backward(np.ones(dy, np.float32), tape)
+
+
+@pytest.mark.parametrize("backend", ["auto", "numpy"])
+def test_backward_wants_the_gradient_of_each_state(backend):
+    x, dy = np.ones((5, 2, 3), np.float32), np.ones((5, 2, 4), np.float32)
+    right = np.ones((2, 2, 4), np.float32)
+    for wrong in [(), (right,), (right, right[:1]), (right, right[:, :1]), (right, right[..., :3]), (right,) * 3]:
+        layer, tape = passed(Recurrent("lstm", 3, 4, layers=2).init().configure(backend, 1), x)
+        with pytest.raises(UsageError, match=r"dstate of 2 arrays of shape \[2, 2, 4\] was expected, found") as caught:
+            layer.backward(dy, tape, wrong)
+        assert "\n" not in str(caught.value)
+    results = []
+    for given in (right, np.asfortranarray(right), right.tolist()):
+        layer, tape = passed(Recurrent("lstm", 3, 4, layers=2).init().configure(backend, 1), x)
+        results.append(layer.backward(dy, tape, (given, given))[0].copy())
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (Recurrent("rnn", 3, 2), np.ones((2, 1, 3))),
+        (Dense(3, 2), np.ones((2, 3))),
+        (Embedding(4, 2), np.ones(2, int)),
+        (Dropout(0.5), np.ones((2, 2))),
+        (Last(), np.ones((2, 1, 2))),
+        (Chain((Dense(3, 2), Dense(2, 2))), np.ones((2, 3))),
+    ],
+    ids=lambda v: v.kind if hasattr(v, "kind") else "",
+)
+def test_backward_without_a_forward_is_one_sentence(layer, x):
+    layer.init()
+    y, _ = layer.forward(x)  # without a tape
+    for tape in (Tape(), Tape(training=False)):
+        with pytest.raises(RnnkitError, match="run forward"):
+            layer.backward(np.ones_like(y), tape)
+    tape = Tape()
+    layer.forward(x, None, tape)
+    layer.backward(np.ones_like(y), tape)
+    with pytest.raises(RnnkitError, match="found none"):
+        layer.backward(np.ones_like(y), tape)
+
+
+def test_backward_in_the_wrong_order_is_one_sentence():
+    lower, upper = Recurrent("rnn", 9, 4).init(), Recurrent("rnn", 4, 4).init()
+    tape = Tape()
+    y, _ = lower.forward(np.ones((2, 1, 9)), None, tape)
+    upper.forward(y, None, tape)
+    with pytest.raises(RnnkitError, match="found that of a recurrent layer"):
+        lower.backward(np.ones((2, 1, 4)), tape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (Recurrent("gru", 3, 2), [[[1, 2, 3]], [[4, 5, 6]]]),
+        (Dense(3, 2, "sigmoid"), [[1, 2, 3], [4, 5, 6]]),
+        (Embedding(4, 2), [[1, 3], [0, 2]]),
+        (Dropout(0.25), [[1, 2, 3], [4, 5, 6]]),
+        (Dropout(0.25, "element"), [[[1, 2, 3]], [[4, 5, 6]]]),
+        (Last(), [[[1, 2, 3]], [[4, 5, 6]]]),
+        (Reshape((3, 1)), [[1, 2, 3]]),
+    ],
+    ids=lambda v: v.kind if hasattr(v, "kind") else "",
+)
+def test_lists_of_whole_numbers_are_numbers(layer, x):
+    layer.init(seed=1)
+    like = np.array(x, np.uint16 if isinstance(layer, Embedding) else np.float32)
+    for training in (False, True):
+        expected, _ = layer.forward(like, None, Tape(training=training))
+        y, _ = layer.forward(x, None, Tape(training=training))
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(layer.forward(np.array(x), None, Tape(training=training))[0], expected)
+    if layer.has_params():
+        assert y.dtype == np.float32
+
+
+def test_a_list_of_layers_is_a_chain():
+    tree = Chain([Embedding(4, 2), Dense(2, 3)]).init(seed=5)
+    np.testing.assert_array_equal(
+        tree.parameters.values, Chain((Embedding(4, 2), Dense(2, 3))).init(seed=5).parameters.values
+    )
+
+
+@pytest.mark.parametrize("backend", ["auto", "numpy"])
+def test_new_initial_values_are_used_at_once(backend):
+    x = np.ones((3, 2, 3), np.float32)
+    layer = Recurrent("lstm", 3, 4).configure(backend, 1).init(seed=1)
+    first = layer.forward(x)[0].copy()
+    again = layer.init(seed=2).forward(x)[0].copy()
+    fresh = Recurrent("lstm", 3, 4).configure(backend, 1).init(seed=2).forward(x)[0]
+    np.testing.assert_array_equal(again, fresh)
+    assert np.abs(again - first).max() > 0.01
+    wide = layer.init(seed=2, dtype="float64").forward(x)[0]
+    assert wide.dtype == np.float64
+    np.testing.assert_allclose(wide, fresh, rtol=1e-5, atol=1e-6)
 
 
 def test_a_layer_without_parameters_says_what_to_do():

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
-from rnnkit.nn.layer import Layer, State
+from rnnkit.nn.layer import Layer, State, check_shape
 from rnnkit.nn.tape import Tape
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softmax")
@@ -71,23 +71,25 @@ class Dense(Layer):
         )
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        self.bound()
         tape = tape or Tape(training=False)
-        if x.shape[-1] != self.inputs:
-            raise UsageError(f"an input of width {self.inputs} was expected, found {x.shape[-1]}")
+        x = np.asarray(x, self.bound().values.dtype)
+        if not x.ndim or x.shape[-1] != self.inputs:
+            raise UsageError(f"x of shape [..., {self.inputs}] was expected, found {list(x.shape)}")
         flat = np.ascontiguousarray(x).reshape(-1, self.inputs)
         y = tape.buffer(self.path, "y", (len(flat), self.outputs), flat.dtype)
         np.matmul(flat, self.p["W"], out=y)
         y += self.p["b"]
         activate(self.activation, y)
-        tape.push(flat, y, x.shape)
+        tape.push(self, flat, y, x.shape)
         return y.reshape(*x.shape[:-1], self.outputs), None
 
     def backward(
         self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
     ) -> tuple[np.ndarray | None, State]:
-        x, y, shape = tape.pop()
-        da = activate_back(self.activation, y, np.ascontiguousarray(dy).reshape(y.shape))
+        x, y, shape = tape.pop(self)
+        dy = np.ascontiguousarray(dy, dtype=y.dtype)
+        check_shape("dy", dy, (*shape[:-1], self.outputs))
+        da = activate_back(self.activation, y, dy.reshape(y.shape))
         self.g["W"] += x.T @ da
         self.g["b"] += da.sum(axis=0)
         return ((da @ self.p["W"].T).reshape(shape) if want_dx else None), None
@@ -114,16 +116,21 @@ class Embedding(Layer):
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
         self.bound()
         tape = tape or Tape(training=False)
+        x = np.asarray(x)
+        if x.dtype.kind not in "iu":
+            raise UsageError(f"ids of an integer type were expected, found {x.dtype}")
+        for found in (int(x.min()), int(x.max())) if x.size else ():
+            if not 0 <= found < self.size:
+                raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
         y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
-        try:
-            np.take(self.p["E"], x, axis=0, out=y, mode="raise")
-        except IndexError as error:
-            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {int(np.max(x))}") from error
-        tape.push(x)
+        np.take(self.p["E"], x.astype(np.intp, copy=False), axis=0, out=y, mode="clip")  # in range: checked above
+        tape.push(self, x)
         return y, None
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
-        (ids,) = tape.pop()
+        (ids,) = tape.pop(self)
+        dy = np.asarray(dy)
+        check_shape("dy", dy, (*ids.shape, self.outputs))
         flat = ids.reshape(-1)
         if flat.size:  # sums over equal ids, in the order in which they stand
             order = np.argsort(flat, kind="stable")
@@ -152,10 +159,15 @@ class Dropout(Layer):
             raise UsageError(f"per is sequence or element, not {self.per!r}")
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        x = np.asarray(x)
+        if x.dtype.kind != "f":
+            x = x.astype(np.float32)
         if tape is None or not tape.training or not self.rate:
             if tape is not None:
-                tape.push(None)
+                tape.push(self, None)
             return x, None
+        if x.ndim not in (2, 3):
+            raise UsageError(f"x of shape [steps, rows, width] or [rows, width] was expected, found {list(x.shape)}")
         rows, width = x.shape[-2:]
         if self.per == "sequence" or x.ndim == 2:
             mask = tape.mask(self.path, rows, width, self.rate, x.dtype)
@@ -163,13 +175,13 @@ class Dropout(Layer):
             steps = x.shape[0]
             mask = tape.mask(self.path, rows, steps * width, self.rate, x.dtype)
             mask = mask.reshape(rows, steps, width).transpose(1, 0, 2)
-        tape.push(mask)
+        tape.push(self, mask)
         return np.multiply(x, mask, out=tape.buffer(self.path, "y", x.shape, x.dtype)), None
 
     def backward(
         self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
     ) -> tuple[np.ndarray | None, State]:
-        (mask,) = tape.pop()
+        (mask,) = tape.pop(self)
         if not want_dx:
             return None, None
         return (dy if mask is None else dy * mask), None

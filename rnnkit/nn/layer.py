@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from rnnkit.cells import Param
-from rnnkit.errors import ModelFileError, RnnkitError
+from rnnkit.errors import ModelFileError, RnnkitError, UsageError
 from rnnkit.nn.initializers import fill
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.tape import Tape
@@ -28,6 +28,9 @@ from rnnkit.nn.tape import Tape
 State = Any  # None, or nested tuples of arrays
 LAYERS: dict[str, type[Layer]] = {}
 """Every kind of layer by the name that it has in a model file."""
+
+DEPTH = 32
+"""Levels that a tree read from a file may have; ours have five."""
 
 
 class Layer:
@@ -82,6 +85,11 @@ class Layer:
             for param in layer.params()
         }
 
+    def count_params(self) -> int:
+        """How many arrays of parameters the tree has of its own, without declaring them one by one."""
+        own = sum(not param.tied for param in self.params())
+        return own + sum(child.count_params() for child in self.children().values())
+
     def has_params(self) -> bool:
         """Whether anything in the tree can be learned."""
         return any(layer.params() for _, layer in self.walk())
@@ -128,6 +136,12 @@ class Layer:
         }
 
 
+def check_shape(what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """``UsageError`` unless the array has that shape."""
+    if array.shape != shape:
+        raise UsageError(f"{what} of shape {list(shape)} was expected, found {list(array.shape)}")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Layer):
         return value.describe()
@@ -141,10 +155,13 @@ def layer_from(description: Mapping[str, Any], depth: int = 0) -> Layer:
 
     Only the kinds in ``LAYERS`` exist, only their own fields are taken, each checked for its type.
     """
+    if depth > DEPTH:  # before anything walks the tree
+        raise ModelFileError(f"a tree of at most {DEPTH} levels of layers was expected, found a deeper one")
     kind = description.get("kind") if isinstance(description, Mapping) else None
-    if not isinstance(kind, str) or kind not in LAYERS or depth > 32:
+    if not isinstance(kind, str) or kind not in LAYERS:
+        found = repr(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
         raise ModelFileError(
-            f"a layer of one of the kinds {', '.join(sorted(filter(None, LAYERS)))} was expected, found {kind!r}"
+            f"a layer of one of the kinds {', '.join(sorted(filter(None, LAYERS)))} was expected, found {found}"
         )
     cls = LAYERS[kind]
     hints = typing.get_type_hints(cls)
@@ -158,6 +175,10 @@ def layer_from(description: Mapping[str, Any], depth: int = 0) -> Layer:
         if hint is Layer:
             values[name] = layer_from(raw, depth + 1)
         elif hint == tuple[Layer, ...]:
+            if not isinstance(raw, list):
+                raise ModelFileError(
+                    f"field {name!r} of a {kind} layer is a list of layers, not a {type(raw).__name__}"
+                )
             values[name] = tuple(layer_from(item, depth + 1) for item in raw)
         else:
             try:

@@ -24,6 +24,11 @@ class Network:
         """The network that ``describe`` described, freshly initialised."""
         return cls(layer_from(description), seed=seed, dtype=dtype)
 
+    @classmethod
+    def empty(cls, root: Layer, dtype: Any = np.float32) -> Network:
+        """The network around a tree with every parameter zero, for values that are read from elsewhere."""
+        return cls(root.bind(Parameters(root.declared(), dtype)))
+
     def configure(self, backend: str = "auto", threads: int | str = "auto") -> Self:
         """Choose backend and threads of every recurrent layer; they are not stored with the model."""
         for _, layer in self.root.walk():

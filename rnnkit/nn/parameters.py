@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.cells import Param
+from rnnkit.errors import UsageError
 
 
 class Entry(NamedTuple):
@@ -26,10 +27,16 @@ class Parameters:
     """``values`` and ``grads`` are flat vectors of ``dtype``; names are paths in the layer tree.
 
     Whoever changes ``values`` in place calls ``touch`` afterwards, so that packed copies of
-    the weights are made again.
+    the weights are made again. ``UsageError`` for a ``dtype`` other than float32 and float64.
     """
 
     def __init__(self, declared: dict[str, Param], dtype: Any = np.float32) -> None:
+        try:
+            known = np.dtype(dtype) in (np.float32, np.float64)
+        except TypeError:
+            known = False
+        if not known:
+            raise UsageError(f"dtype is float32 or float64, not {dtype}")
         self.entries: dict[str, Entry] = {}
         size = 0
         for name, param in declared.items():

@@ -14,7 +14,8 @@ from rnnkit._kernels import Kernels, Span
 from rnnkit.cells import Cell, Param, get_cell
 from rnnkit.errors import UsageError
 from rnnkit.nn import threads as threads_
-from rnnkit.nn.layer import Layer, State
+from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.tape import Tape
 
 
@@ -62,12 +63,12 @@ class Recurrent(Layer):
         self.backend = "auto"
         self.threads = 1
         self._kernels: Kernels | None = None
-        self._prepared: tuple[int, list[Any]] = (-1, [])
+        self._prepared: tuple[Parameters | None, int, list[Any]] = (None, -1, [])
 
     def configure(self, backend: str = "auto", threads: int | str = "auto") -> Recurrent:
         """Choose what runs the layer (not stored with the model): a backend and a number of threads."""
         self.backend, self.threads = backend, threads_.resolve(threads)
-        self._kernels, self._prepared = None, (-1, [])
+        self._kernels, self._prepared = None, (None, -1, [])
         return self
 
     @property
@@ -96,39 +97,51 @@ class Recurrent(Layer):
                 declared.append(dataclasses.replace(param, name=prefix + param.name, init=init, constants=constants))
         return tuple(declared)
 
+    def count_params(self) -> int:
+        each = sum(not param.tied for param in self._cell.params(1, 1, self.options))
+        return self.layers * len(self.directions) * each
+
     def zero_state(self, rows: int) -> tuple[np.ndarray, ...]:
         """A state of zeros for ``rows`` sequences."""
-        shape = (self.layers * len(self.directions), rows, self.hidden)
-        return tuple(np.zeros(shape, self.bound().values.dtype) for _ in self._cell.states)
+        return tuple(np.zeros(self._state_shape(rows), self.bound().values.dtype) for _ in self._cell.states)
+
+    def _state_shape(self, rows: int) -> tuple[int, int, int]:
+        return (self.layers * len(self.directions), rows, self.hidden)
 
     def _weights(self) -> tuple[Kernels, list[Any]]:
         """The kernels and every pass's prepared weights, packed again after the parameters changed."""
-        version = self.bound().version
+        parameters = self.bound()
         if self._kernels is None:
             self._kernels = _kernels.load(self.backend, self._cell.variant(self.options))
-        if self._prepared[0] != version:
+        if self._prepared[0] is not parameters or self._prepared[1] != parameters.version:
             names = [param.name for param in self._cell.params(1, 1, self.options)]
             packed = [self._kernels.prepare({n: self.p[prefix + n] for n in names}) for _, _, prefix in self._passes()]
-            self._prepared = (version, packed)
-        return self._kernels, self._prepared[1]
+            self._prepared = (parameters, parameters.version, packed)
+        return self._kernels, self._prepared[2]
 
     def _check(self, x: np.ndarray, state: State, tape: Tape) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         dtype = self.bound().values.dtype
+        x = np.ascontiguousarray(x, dtype=dtype)
         if x.ndim != 3 or x.shape[2] != self.inputs:
             raise UsageError(f"x of shape [steps, rows, {self.inputs}] was expected, found {list(x.shape)}")
         T, B, _ = x.shape
-        if state is None:
-            state = self.zero_state(B)
-        shape = (self.layers * len(self.directions), B, self.hidden)
-        if len(state) != len(self._cell.states) or any(s.shape != shape for s in state):
-            found = ", ".join(str(list(s.shape)) for s in state)
-            raise UsageError(
-                f"a state of {len(self._cell.states)} arrays of shape {list(shape)} was expected, found {found}"
-            )
         lengths = tape.lengths
         if lengths is not None and (lengths.shape != (B,) or (B and not (lengths.min() >= 0 and lengths.max() <= T))):
             raise UsageError(f"lengths are {B} whole numbers from 0 to {T}, one per row")
-        return np.ascontiguousarray(x, dtype=dtype), tuple(np.asarray(s, dtype) for s in state)
+        return x, self._check_state("a state", state, B)
+
+    def _check_state(self, what: str, state: State, rows: int) -> tuple[np.ndarray, ...]:
+        """A copy of a state or of its gradient in the layer's dtype, zeros for None."""
+        if state is None:
+            return self.zero_state(rows)
+        arrays = tuple(np.array(s, self.bound().values.dtype, order="C") for s in state)
+        shape = self._state_shape(rows)
+        if len(arrays) != len(self._cell.states) or any(a.shape != shape for a in arrays):
+            found = ", ".join(str(list(a.shape)) for a in arrays) or "none"
+            raise UsageError(
+                f"{what} of {len(self._cell.states)} arrays of shape {list(shape)} was expected, found {found}"
+            )
+        return arrays
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
         """Run the stack over ``x [T,B,I]`` from ``state``; returns every h of the top layer and the final state."""
@@ -140,6 +153,7 @@ class Recurrent(Layer):
         final = tuple(np.empty_like(s) for s in state)
         below = y = x
         between: np.ndarray | None = None
+        passes = []
         for k, (level, reverse, prefix) in enumerate(self._passes()):
             owner = f"{self.path}/{prefix}"
             if reverse == self.directions[0]:  # a new level: its input is what the one below gave
@@ -166,7 +180,8 @@ class Recurrent(Layer):
                 y[:, :, H * reverse : H * (reverse + 1)] = h
             else:
                 y = h
-            tape.push(below, states, kept, span, between)
+            passes.append((below, states, kept, span, between))
+        tape.push(self, y.shape, passes)
         return y, final
 
     def backward(
@@ -174,17 +189,17 @@ class Recurrent(Layer):
     ) -> tuple[np.ndarray | None, State]:
         """Gradients of x (if wanted) and of the initial state, from those of y and of the final state."""
         kernels, weights = self._weights()
+        shape, passes = tape.pop(self)
         dy = np.ascontiguousarray(dy, dtype=self.bound().values.dtype)
-        T, B, _ = dy.shape
+        check_shape("dy", dy, shape)
+        T, B, _ = shape
         H, dtype = self.hidden, dy.dtype
-        if dstate is None:
-            dstate = self.zero_state(B)
-        dfirst = tuple(np.array(d, dtype) for d in dstate)
+        dfirst = self._check_state("a dstate", dstate, B)
         names = [param.name for param in self._cell.params(1, 1, self.options)]
         dx: np.ndarray | None = None
         for k, (level, reverse, prefix) in reversed(list(enumerate(self._passes()))):
             owner = f"{self.path}/{prefix}"
-            below, states, kept, span, between = tape.pop()
+            below, states, kept, span, between = passes[k]
             part = dy
             if self.bidirectional:
                 part = tape.buffer(owner, "dy", (T, B, H), dtype)

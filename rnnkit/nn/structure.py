@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnkit.errors import UsageError
-from rnnkit.nn.layer import Layer, State
+from rnnkit.nn.layer import Layer, State, check_shape
 from rnnkit.nn.tape import Tape
 
 
@@ -19,6 +19,9 @@ class Chain(Layer):
     kind: ClassVar[str] = "chain"
 
     layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        self.layers = tuple(self.layers)
 
     def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
         tape = tape or Tape(training=False)
@@ -46,6 +49,11 @@ class Sum(Layer):
     kind: ClassVar[str] = "sum"
 
     layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        self.layers = tuple(self.layers)
+        if not self.layers:
+            raise UsageError("a sum of at least one layer was expected, found none")
 
     def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
         tape = tape or Tape(training=False)
@@ -109,25 +117,45 @@ class Take(Layer):
 
 @dataclass(eq=False)
 class Last(Layer):
-    """Each row's last step, ``x [T,B,F] -> y [B,F]``; zeros for a row of length 0."""
+    """Each row's last step, ``x [T,B,F] -> y [B,F]``; zeros for a row of length 0.
+
+    With ``both`` the second half of the features is a reverse direction's, whose last step is step 0.
+    """
 
     kind: ClassVar[str] = "last"
 
+    both: bool = False
+
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        T, B, _ = x.shape
+        x = np.asarray(x)
+        if x.ndim != 3 or (self.both and x.shape[2] % 2):
+            features = "an even number of features" if self.both else "features"
+            raise UsageError(f"x of shape [steps, rows, {features}] was expected, found {list(x.shape)}")
+        T, B, F = x.shape
         lengths = tape.lengths if tape is not None and tape.lengths is not None else np.full(B, T)
         rows, steps = np.arange(B), np.maximum(lengths, 1) - 1
-        alive = (lengths > 0)[:, None]
-        y = np.where(alive, x[steps, rows] if T else np.zeros((B, x.shape[2]), x.dtype), 0)
+        alive = lengths > 0
+        y = np.zeros((B, F), x.dtype)
+        if T:
+            y[...] = x[steps, rows]
+            if self.both:
+                y[:, F // 2 :] = x[0, :, F // 2 :]
+            y[~alive] = 0
         if tape is not None:
-            tape.push(x.shape, rows, steps, alive)
+            tape.push(self, x.shape, rows, steps, alive)
         return y, None
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
-        shape, rows, steps, alive = tape.pop()
+        shape, rows, steps, alive = tape.pop(self)
+        T, B, F = shape
+        dy = np.asarray(dy)
+        check_shape("dy", dy, (B, F))
         dx = np.zeros(shape, dy.dtype)
-        if shape[0]:
-            dx[steps, rows] = np.where(alive, dy, 0)
+        if T:
+            ends = np.where(alive[:, None], dy, 0)
+            half = F // 2 if self.both else F
+            dx[steps, rows, :half] = ends[:, :half]
+            dx[0, :, half:] = ends[:, half:]
         return dx, None
 
 
@@ -140,6 +168,7 @@ class Reshape(Layer):
     to: tuple[int, ...]
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
+        x = np.asarray(x)
         if int(np.prod(self.to)) != x.shape[-1]:
             raise UsageError(f"a width of {int(np.prod(self.to))} was expected, found {x.shape[-1]}")
         return x.reshape(*x.shape[:-1], *self.to), None
@@ -184,11 +213,11 @@ class Mixture(Layer):
         gate = a / a.sum(axis=1, keepdims=True)
         y = (gate[:, :, self._segment(values.shape[2])] * values).sum(axis=1)
         if tape is not None:
-            tape.push(code, values, gate)
+            tape.push(self, code, values, gate)
         return np.repeat(y[:, :, None], self.outputs, axis=2), None
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
-        code, values, gate = tape.pop()
+        code, values, gate = tape.pop(self)
         N = values.shape[2]
         dgate_points = dy.sum(axis=2)[:, None, :] * values
         starts = np.searchsorted(self._segment(N), np.arange(self.segments))

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rnnkit.errors import RnnkitError
+
 Kept = TypeVar("Kept")
 
 
@@ -37,14 +39,20 @@ class Tape:
         self._stack.clear()
         return self
 
-    def push(self, *values: Any) -> None:
-        """Remember values for ``backward``; an inference tape forgets them at once."""
+    def push(self, layer: Any, *values: Any) -> None:
+        """Remember a layer's values for its ``backward``; an inference tape forgets them at once."""
         if self.training:
-            self._stack.append(values)
+            self._stack.append((layer, values))
 
-    def pop(self) -> Any:
-        """What the matching ``push`` remembered."""
-        return self._stack.pop()
+    def pop(self, layer: Any) -> Any:
+        """What the layer's matching ``push`` remembered; ``RnnkitError`` where it was not the latest to push."""
+        if not self._stack or self._stack[-1][0] is not layer:
+            found = f"that of a {self._stack[-1][0].kind} layer" if self._stack else "none"
+            raise RnnkitError(
+                f"backward of a {layer.kind} layer undoes its own latest forward on the same training tape, "
+                f"found {found}; run forward(x, state, tape) first, and layers back in the opposite order"
+            )
+        return self._stack.pop()[1]
 
     def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """The object kept under ``key``, made on first use."""

@@ -25,10 +25,11 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
     horizon: int
     patch: int
     periods: list[int]
-    log_floor: float  # logarithms of max(value, floor); 0 is none
+    log_floor: float  # logarithms, a value that is not above 0 taken as this; 0 is none
     quantiles: list[float]  # [] for a mean
     past_mean: list[float]
     past_scale: list[float]
+    spread: float = 1.0  # mean absolute deviation of the fitted part: the scale of a window of zeros
 
     @property
     def season(self) -> int:
@@ -44,22 +45,29 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
 class Pool:
     """Series laid out so that any window is a slice: causally filled, padded on the left.
 
-    ``values[i]`` may hold NaN; a missing value is replaced by the one a season before it (else the
-    one before it), which a forecaster at that time could have done, and is marked as not real.
+    ``values[i]`` may hold NaN, but not at its start; a missing value is replaced by the one a season before
+    it (else the one before it), which a forecaster at that time could have done, and is marked as not real.
+    ``filled``: series already filled so, where more of their past was at hand than ``values`` has.
     """
 
-    def __init__(self, window: Window, values: Sequence[np.ndarray], past: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self,
+        window: Window,
+        values: Sequence[np.ndarray],
+        past: Sequence[np.ndarray],
+        filled: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self.window = window
         L, H, m = window.context, window.horizon, window.season
         self.lengths = np.array([len(v) for v in values])
         self.offsets = np.zeros(len(values), np.int64)
         flat, real, columns, at = [], [], [], 0
         features = len(window.past_mean)
-        for i, (v, other) in enumerate(zip(values, past, strict=True)):
-            filled = fill_causally(v, m)
-            pad = filled[np.arange(-L, 0) % min(m, len(v))] if m > 1 and len(v) >= m else np.full(L, filled[0])
+        whole = [fill_causally(v, m) for v in values] if filled is None else filled
+        for i, (v, f, other) in enumerate(zip(values, whole, past, strict=True)):
+            pad = f[np.arange(-L, 0) % m] if len(v) >= m else np.full(L, f[0])
             self.offsets[i] = at + L
-            flat += [pad, filled, np.full(H, np.nan)]
+            flat += [pad, f, np.full(H, np.nan)]
             real += [np.zeros(L, bool), ~np.isnan(v), np.zeros(H, bool)]
             if features:
                 scaled = (other - np.array(window.past_mean)) / np.array(window.past_scale)
@@ -77,10 +85,11 @@ class Pool:
         level, scale = level_and_scale(w, x, real)
         z = (x - level) / scale
         B, n = len(z), w.context // w.patch
+        size = 1.0 if w.log_floor else np.maximum(np.abs(level), 1e-3 * scale)
         facts = np.stack(
             [
                 real.reshape(B, n, w.patch).mean(2),
-                np.repeat(np.clip(np.log(scale if w.log_floor else scale / (np.abs(level) + 1e-9)), -6, 6) / 3, n, 1),
+                np.repeat(np.clip(np.log(scale / size), -6, 6) / 3, n, 1),
             ],
             axis=2,
         )
@@ -102,7 +111,7 @@ class Pool:
         return (self._value(y) - level) / scale
 
     def _value(self, x: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(x, self.window.log_floor)) if self.window.log_floor else x
+        return np.log(np.where(x <= 0, self.window.log_floor, x)) if self.window.log_floor else x
 
     def unscaled(self, z: np.ndarray, level: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """The network's answer ``[B,H,Q]`` in the file's units, quantiles in order."""
@@ -111,20 +120,18 @@ class Pool:
 
 
 def fill_causally(v: np.ndarray, season: int) -> np.ndarray:
-    """``v`` without NaN: each becomes the value a season earlier, else the one before; leading ones the first."""
+    """``v`` without NaN: each becomes the value a season earlier, else the one before; the first must be there."""
     out = v.astype(np.float64, copy=True)
-    missing = np.flatnonzero(np.isnan(out))
-    if not len(missing):
-        return out
-    known = np.flatnonzero(~np.isnan(out))
-    out[: known[0]] = out[known[0]]
-    for t in missing[missing > known[0]]:
-        out[t] = out[t - season] if t - season >= known[0] else out[t - 1]
+    for t in np.flatnonzero(np.isnan(out)):
+        out[t] = out[t - season] if t >= season else out[t - 1]
     return out
 
 
 def level_and_scale(w: Window, x: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Level: mean of the last season, or the last value; scale: mean seasonal difference; ``[B,1]`` each."""
+    """Level: mean of the last season, or the last value; scale: mean seasonal difference; ``[B,1]`` each.
+
+    The scale is at least a thousandth of the level and of the values (of logarithms: 0.001).
+    """
     m = w.season
     level = x[:, -m:].mean(axis=1, keepdims=True) if 1 < m <= 2 * w.horizon else x[:, -1:]
     if w.context >= m + 2:
@@ -133,8 +140,10 @@ def level_and_scale(w: Window, x: np.ndarray, real: np.ndarray) -> tuple[np.ndar
     else:
         pairs, change = real.astype(float), np.abs(x - x.mean(axis=1, keepdims=True))
     scale = (change * pairs).sum(1, keepdims=True) / np.maximum(pairs.sum(1, keepdims=True), 1)
-    floor = 1e-3 if w.log_floor else 1e-3 * np.abs(level) + 1e-9
-    return level, np.maximum(scale, floor)
+    if w.log_floor:
+        return level, np.maximum(scale, 1e-3)
+    size = np.maximum(np.abs(level), np.abs(x).mean(axis=1, keepdims=True))
+    return level, np.where(size > 0, np.maximum(scale, 1e-3 * size), w.spread)
 
 
 def simple_forecasts(w: Window, z: np.ndarray) -> np.ndarray:
@@ -195,5 +204,6 @@ def build_network(w: Window, cell: dict[str, Any], hidden: int, dropout: float, 
     if skip:
         linear = Dense(w.context, w.horizon * outputs, init_name="zeros")
         parts.append(Chain((Take("window"), linear, Reshape((w.horizon, outputs)))))
-    encoder = Chain((Dense(width, hidden, "relu", "he_uniform"), recurrent, Last(), Dropout(dropout)))
+    last = Last(both=recurrent.bidirectional)
+    encoder = Chain((Dense(width, hidden, "relu", "he_uniform"), recurrent, last, Dropout(dropout)))
     return Chain((At("patches", encoder), Sum(tuple(parts))))
