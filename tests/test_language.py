@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import math
 from itertools import pairwise
 
@@ -10,9 +12,14 @@ import pytest
 
 import rnnkit
 from rnnkit import api
+from rnnkit.data.sniff import looks_like_table
 from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.nn import Dense, Network, Tape
+from rnnkit.nn.losses import SoftmaxCrossEntropy
 from rnnkit.samples import sample_path
-from rnnkit.tasks.language import verdict
+from rnnkit.tasks import language, language_score
+from rnnkit.tasks.language_plan import resolve
+from rnnkit.tasks.language_score import text_nats, verdict
 from rnnkit.tasks.sampling import Sampler
 
 LINES = ["Le chat mange une souris. ", "Le chat mange un poisson 🐟. ", "La lune est haute. ", "Où êtes-vous ? Ici.\n"]
@@ -135,10 +142,11 @@ def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
 def test_the_judged_part_comes_last_and_the_selecting_pieces_are_spread(text):
     job = api.prepare(text, api.make_options({"data": str(text)}))
     whole = text.read_text(encoding="utf-8")
-    assert job.known + job.parts["judge"] == whole
-    assert len(job.parts["judge"]) == pytest.approx(0.1 * len(whole), rel=0.1)
-    assert len(job.parts["fit"]) + len(job.parts["select"]) == len(job.known)
-    assert len(job.parts["select"]) == pytest.approx(0.05 * len(job.known), rel=0.3)
+    known = len(whole) - len(job.parts["judge"])
+    assert whole.endswith(job.parts["judge"])
+    assert known == pytest.approx(0.9 * len(whole), rel=0.01)
+    assert len(job.parts["fit"]) + len(job.parts["select"]) == known
+    assert len(job.parts["select"]) == pytest.approx(0.05 * known, rel=0.3)
     window, counts = job.selection
     pieces = [job.vocabulary.decode(window[1:, i][counts[:, i]]) for i in range(window.shape[1])]
     assert "".join(pieces) == job.parts["select"]
@@ -224,3 +232,103 @@ def test_texts_and_tables_are_told_apart(tmp_path, text):
 def test_verdicts(model_bits, words):
     scores = {"bits_per_char": model_bits, "nats_per_char": model_bits * math.log(2)}
     assert words in verdict(scores, {"5-gram": {"bits_per_char": 2.0, "nats_per_char": 2 * math.log(2)}})
+
+
+def test_reading_in_pieces_gives_the_nats_of_one_stream(model, text, monkeypatch):
+    whole = model.vocabulary.encode(text.read_text(encoding="utf-8"))
+    before, ids = whole[:700], whole[700:6000]
+    tape = Tape(training=False).begin()
+    logits, _ = model.network.forward(whole[:5999, None], None, tape)
+    stream = SoftmaxCrossEntropy().nats(logits, whole[1:6000, None])[699:, 0]
+    monkeypatch.setattr(language_score, "SHORTEST_PIECE", 500)
+    monkeypatch.setattr(language_score, "TOKENS", 700)  # several passes with the state carried on
+    pieces = text_nats(model.network, before, ids, model.vocabulary.size)
+    np.testing.assert_allclose(pieces, stream, atol=2e-3)
+    assert pieces.mean() == pytest.approx(stream.mean(), abs=1e-5)
+
+
+def test_long_texts_are_selected_and_judged_by_a_part_that_the_report_names(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(language, "SELECTED", 600)
+    monkeypatch.setattr(language, "JUDGED", 1000)
+    monkeypatch.setattr(language, "GRAM", 5000)
+    monkeypatch.setattr(language_score, "GRAM", 5000)
+    job = api.prepare(text, api.make_options({"data": str(text), "hidden": 8}))
+    whole = text.read_text(encoding="utf-8")
+    assert len(job.parts["judge"]) == 1000
+    assert whole.index(job.parts["judge"]) == pytest.approx(0.9 * len(whole), rel=0.01)
+    assert 400 < len(job.parts["select"]) <= 600
+    report = job.judge(job.network())
+    assert "the first 1,000 of them" in report["part"]
+    (name,) = report["baselines"]
+    assert name.endswith("-gram of the last 5,000 tokens")
+    size = job.vocabulary.size
+    assert report["metrics"]["nats_per_char"] == pytest.approx(math.log(size), rel=0.2)  # it has learned nothing yet
+
+
+def test_the_clock_leaves_time_for_judging(text):
+    job = api.prepare(text, api.make_options({"data": str(text), "hidden": 8, "batch": 2}))
+    judging = len(job.ids["judge"]) / len(job.ids["select"]) * 0.5
+    steps = job.budget(40, 0.02, 0.5).steps
+    assert steps * 0.02 + 12 * 0.5 + judging < 40
+    assert steps * 0.02 + 12 * 0.5 + judging > 36
+    assert job.budget(4, 0.02, 0.5).steps == pytest.approx(2 / 0.02, rel=0.05)  # half the time at least
+
+
+@pytest.mark.parametrize("val", [1e-6, 0.0005, 0.003])
+def test_too_little_to_select_or_judge_by_is_refused_before_training(text, val):
+    with pytest.raises(DataError, match="a larger --val"):
+        api.prepare(text, api.make_options({"data": str(text), "val": val}))
+
+
+def test_every_selecting_piece_counts_with_a_small_val(text):
+    job = api.prepare(text, api.make_options({"data": str(text), "val": 0.015}))
+    _, counts = job.selection
+    assert counts.sum(axis=0).min() >= 32
+    assert math.isfinite(job.select(job.network()))
+
+
+def test_evaluate_compares_both_models_on_the_second_half(model, tmp_path):
+    path = tmp_path / "two.txt"
+    known = "".join(LINES) * 20
+    jumbled = "".join(np.random.default_rng(1).permutation(list(known)))
+    path.write_text(jumbled + known, encoding="utf-8")
+    found = model.evaluate(path)
+    (gram,) = found["baselines"].values()
+    half = float(found["verdict"].split("(")[-1].split(" bits")[0])
+    assert half < 1 < found["metrics"]["bits_per_char"]
+    assert gram["bits_per_char"] > 3  # the first half has the letters but not their order
+    assert "beats the best n-gram model" in found["verdict"]
+
+
+def test_logits_stay_within_bounds_for_large_vocabularies(text):
+    options = api.make_options({"data": "x"})
+    for size in (60, 20_000, 10_000_000):
+        chosen = resolve(500_000, size, options, [])
+        assert chosen.batch == {60: 32, 20_000: 26, 10_000_000: 1}[size]
+    assert resolve(500_000, 20_000, api.make_options({"data": "x", "batch": 64}), []).batch == 64
+    for rows in (1, 48):
+        parts = list(language_score.passes(2000, rows, 20_000))
+        assert max(part.stop - part.start for part in parts) * rows * 20_000 <= language_score.LOGITS
+        assert sum(part.stop - part.start for part in parts) == 2000
+
+
+def test_a_network_of_another_shape_is_no_language_model(model):
+    size = model.vocabulary.size
+    with pytest.raises(ModelFileError, match="begins with an embedding"):
+        language.LanguageModel(Network(Dense(size, size)), model.meta)
+    description = model.network.describe()
+    description["layers"][-1]["outputs"] = size + 1
+    with pytest.raises(ModelFileError, match=f"found {size} and {size + 1}"):
+        language.LanguageModel(Network.from_description(description), model.meta)
+
+
+@pytest.mark.parametrize("wrap", [str, lambda path: io.BytesIO(path.read_bytes())])
+def test_large_packed_tables_are_recognised(tmp_path, wrap):
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{i},{v:.12f}\n" for i, v in enumerate(rng.random(20_000)))
+    path = tmp_path / "table"
+    path.write_bytes(gzip.compress(("t,v\n" + rows).encode()))
+    assert path.stat().st_size > 65536
+    assert looks_like_table(wrap(path))
+    path.write_bytes(b"\x1f\x8b" + b"broken" * 20)
+    assert not looks_like_table(wrap(path))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import os
+import zlib
 from pathlib import Path
 
 from rnnkit.data.source import Source
@@ -31,8 +31,8 @@ def looks_like_table(source: Source) -> bool:
         source.seek(at)
     if head[:2] == b"\x1f\x8b":
         try:
-            head = gzip.decompress(head)
-        except (OSError, EOFError):
+            head = zlib.decompressobj(31).decompress(head, _HEAD)  # 31: with gzip's header; the rest is not there
+        except zlib.error:
             return False
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "ignore")
     lines = [line for line in text.splitlines()[:-1][:20] if line.strip()] or text.splitlines()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
+import dataclasses
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -22,14 +21,31 @@ from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
-from rnnkit.tasks.options import TrainOptions, plain
+from rnnkit.tasks.language_score import (
+    GRAM,
+    GRAM_BYTES,
+    GRAM_SECONDS,
+    PIECES,
+    ngram_nats,
+    passes,
+    per_character,
+    side_by_side,
+    text_nats,
+    token_nats,
+    verdict,
+)
+from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.sampling import Sampler
 
-PIECES, PIECE, WARM = 48, 5000, 256
+PIECE = 5000
 """The selecting part is the ends of at most PIECES stretches of at least PIECE characters each, so that what is learned
-reaches to the judged part and covers the whole text; each end is read after WARM tokens of warming up."""
-STRETCH = 2048
-"""Tokens per pass when a text is read in one stream."""
+reaches to the judged part and covers the whole text."""
+SELECTED, JUDGED = 100_000, 500_000
+"""Most characters to select and to judge by: more would cost time and tell no more."""
+LEAST_PIECE = 64
+"""Characters of a selecting piece at least; a small --val makes fewer pieces."""
+LEAST = {"select": 32, "judge": 64}
+"""Tokens below which a part decides by chance."""
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,16 +72,32 @@ class LanguageJob:
             self.notices.append(
                 "text around START and END marks (a licence, credits) is trained on; --strip-frontmatter leaves it out"
             )
-        self.fingerprint = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
-        self.known, judged = _halve(body, 1 - options.val)
-        stretches = [_halve(stretch, 1 - options.val / 2) for stretch in _stretches(self.known)]
+        self.fingerprint = dataclasses.replace(text, text=body).fingerprint()
+        known, judged = _halve(body, 1 - options.val)
+        share = min(options.val / 2, SELECTED / len(known))
+        stretches = [_halve(stretch, 1 - share) for stretch in _stretches(known, share)]
         fit, select = ("".join(part) for part in zip(*stretches, strict=True))
-        self.parts = {"fit": fit, "select": select, "judge": judged}
+        self.parts = {"fit": fit, "select": select, "judge": judged[:JUDGED]}
+        self.judged = f"last {100 * options.val:g} % of the text, {len(judged):,} characters"
+        if len(judged) > JUDGED:
+            self.judged += f", the first {JUDGED:,} of them"
         self.vocabulary = Vocabulary.build(fit, options.level)
-        self.ids = {name: self.vocabulary.encode(part) for name, part in self.parts.items()}
-        self.selection = _side_by_side([tuple(map(self.vocabulary.encode, pair)) for pair in stretches])
+        pairs = [(self.vocabulary.encode(a), self.vocabulary.encode(b)) for a, b in stretches]
+        self.ids = {
+            "fit": np.concatenate([a for a, _ in pairs]),
+            "select": np.concatenate([b for _, b in pairs]),
+            "judge": self.vocabulary.encode(self.parts["judge"]),
+        }
+        self.tail = np.concatenate([part for pair in pairs for part in pair])[-GRAM - 1 :].copy()
+        self.selection = side_by_side(pairs)
         self.asked_dropout = options.dropout
         self.resolved = resolve(len(self.ids["fit"]), self.vocabulary.size, options, self.notices)
+        for name, least in LEAST.items():
+            if len(self.ids[name]) < least:
+                raise DataError(
+                    f"at least {least} tokens are needed to {name} by, and --val {options.val:g} leaves "
+                    f"{len(self.ids[name])}; give a longer text or a larger --val"
+                )
         self.opening = body[:1]
         self._settle()
 
@@ -80,7 +112,6 @@ class LanguageJob:
         self.per_epoch = self.span // self.length
         self.options = plain(o)
         self.plan: Plan = plan_of(o)
-        self._epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int32))
 
     def network(self) -> Network:
         o = self.resolved
@@ -112,42 +143,32 @@ class LanguageJob:
     def batch(self, stage: str, step: int) -> Batch:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
         epoch, i = divmod(step, self.per_epoch)
-        if self._epoch[0] != epoch:
-            rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
-            offset = int(rng.integers(0, len(self.ids["fit"]))) if epoch else 0
-            turned = np.roll(self.ids["fit"], -offset)
-            self._epoch = (epoch, turned)
-        turned = self._epoch[1]
-        starts = np.arange(self.rows) * self.span + i * self.length
-        window = turned[starts + np.arange(self.length + 1)[:, None]]
+        ids = self.ids["fit"]
+        rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
+        offset = int(rng.integers(0, len(ids))) if epoch else 0
+        starts = offset + np.arange(self.rows) * self.span + i * self.length
+        window = ids[(starts + np.arange(self.length + 1)[:, None]) % len(ids)]
         return Batch(window[:-1], window[1:], fresh=i == 0)
 
     def select(self, network: Network) -> float:
         """Nats per token over the selecting pieces, read side by side."""
-        window, counts = self.selection
-        return float(_read(network, window[:-1], window[1:], 256)[counts].mean())
+        return float(token_nats(network, self.selection, self.vocabulary.size).mean())
 
     def judge(self, network: Network) -> dict[str, Any]:
-        from rnnkit import baselines
-
-        before = self.vocabulary.encode(self.known)
-        nats = stream_nats(network, before[-4 * WARM :], self.ids["judge"])
-        characters = len(self.parts["judge"])
-        share = len(self.ids["select"]) / len(before)
-        gram, _ = baselines.best_ngram(before, self.vocabulary.size, held_out=share)
-        total = gram.nats(self.ids["judge"]) * len(self.ids["judge"])
-        table = {f"{gram.order}-gram": per_character(total, characters)}
-        scores = per_character(nats, characters)
-        part = f"last {100 * self.resolved.val:g} % of the text, {characters:,} characters"
-        return {"part": part, "metrics": scores, "baselines": table, "verdict": verdict(scores, table)}
+        size, ids, characters = self.vocabulary.size, self.ids["judge"], len(self.parts["judge"])
+        scores = per_character(float(text_nats(network, self.tail, ids, size).sum()), characters)
+        name, total = ngram_nats(self.tail, ids, size, len(self.ids["select"]))
+        table = {name: per_character(total, characters)}
+        return {"part": self.judged, "metrics": scores, "baselines": table, "verdict": verdict(scores, table)}
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         raise NotImplementedError  # a language model has one stage
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
-        evaluations = 12
-        judged = 0.02 * seconds + 4 * per_select
-        steps = int(max(20, (seconds - evaluations * per_select - judged) / (1.03 * per_step)))
+        """At least half the time goes to steps; the rest to 12 selections, judging and the n-gram model."""
+        judging = per_select * len(self.ids["judge"]) / len(self.ids["select"]) + GRAM_SECONDS * len(self.tail)
+        left = seconds - 12 * per_select - 0.02 * seconds - judging
+        steps = int(max(20, max(left, seconds / 2) / (1.03 * per_step)))
         most = 60 * self.per_epoch
         self.resolved = resolve(
             len(self.ids["fit"]),
@@ -158,11 +179,9 @@ class LanguageJob:
         self._settle()
         return self.plan
 
-    def meta(self, report: dict[str, Any]) -> ModelMeta:
-        from rnnkit.tasks.forecast import stored
-
+    def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         facts = Facts(self.vocabulary.to_dict(), self.opening)
-        return ModelMeta(self.task, self.network().describe(), msgspec.to_builtins(facts), stored(self.options), report)
+        return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), report)
 
     def data(self) -> dict[str, np.ndarray]:
         return {}
@@ -172,65 +191,17 @@ def _halve(text: str, share: float) -> tuple[str, str]:
     """The text in two near ``share`` of it: after the next line end or blank if one is close, else right there."""
     at = round(len(text) * share)
     for mark in "\n", " ":
-        end = text.find(mark, at, at + len(text) // 100)
+        end = text.find(mark, at, at + (len(text) - at) // 5)
         if end >= 0:
             return text[: end + 1], text[end + 1 :]
     return text[:at], text[at:]
 
 
-def _stretches(text: str) -> list[str]:
-    """The text in equal parts, as many as make sense."""
-    count = max(1, min(PIECES, len(text) // PIECE))
+def _stretches(text: str, share: float) -> list[str]:
+    """The text in equal parts, as many as make sense when ``share`` of each selects."""
+    count = max(1, min(PIECES, len(text) // PIECE, int(len(text) * share / LEAST_PIECE)))
     edges = [round(len(text) * i / count) for i in range(count + 1)]
     return [text[a:b] for a, b in pairwise(edges)]
-
-
-def _side_by_side(stretches: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    """(ids [1 + W + N, P], which of the W + N predictions count): each piece after the W tokens before it."""
-    warm = min(WARM, *(len(fit) - 1 for fit, _ in stretches))
-    longest = max(len(select) for _, select in stretches)
-    window = np.zeros((1 + warm + longest, len(stretches)), np.int32)
-    counts = np.zeros((warm + longest, len(stretches)), bool)
-    for i, (fit, select) in enumerate(stretches):
-        window[: 1 + warm, i] = fit[len(fit) - 1 - warm :]
-        window[1 + warm : 1 + warm + len(select), i] = select
-        counts[warm : warm + len(select), i] = True
-    return window, counts
-
-
-def _read(network: Network, x: np.ndarray, target: np.ndarray, steps: int) -> np.ndarray:
-    """Nats of ``target [T,B]`` after ``x [T,B]``, read ``steps`` at a time with the state carried on."""
-    tape, state, parts = Tape(training=False), None, []
-    loss = SoftmaxCrossEntropy()
-    for t in range(0, len(x), steps):
-        logits, state = network.forward(x[t : t + steps], state, tape.begin())
-        parts.append(loss.nats(logits, target[t : t + steps]))
-    return np.concatenate(parts)
-
-
-def stream_nats(network: Network, before: np.ndarray, ids: np.ndarray) -> float:
-    """Total nats of ``ids``, read as one stream after ``before``."""
-    stream = np.concatenate([before, ids])
-    nats = _read(network, stream[:-1, None], stream[1:, None], STRETCH)
-    return float(nats[len(before) - 1 :].sum()) if len(before) else float(nats.sum())
-
-
-def per_character(nats: float, characters: int) -> dict[str, float]:
-    """Total nats as nats and bits per character."""
-    return {"nats_per_char": nats / characters, "bits_per_char": nats / characters / math.log(2)}
-
-
-def verdict(scores: dict[str, float], table: dict[str, dict[str, float]]) -> str:
-    """One sentence beside the best baseline."""
-    best = min(table, key=lambda name: table[name]["bits_per_char"])
-    a, b = scores["bits_per_char"], table[best]["bits_per_char"]
-    if a < b:
-        share = 100 * (1 - a / b)
-        return f"beats the best n-gram model ({best}) by {share:.0f} % ({a:.3f} bits per character against {b:.3f})"
-    return (
-        f"does not beat the best n-gram model ({best}: {b:.3f} bits per character against {a:.3f}); "
-        "train longer, on more text, or with a smaller network"
-    )
 
 
 class LanguageModel:
@@ -246,10 +217,17 @@ class LanguageModel:
         except (msgspec.ValidationError, DataError) as error:
             raise ModelFileError(f"the facts of a language model cannot be read: {error}; train again") from error
         self.opening = facts.opening or "\n"
-        first = next(layer for _, layer in network.root.walk() if isinstance(layer, Embedding))
-        if first.size != self.vocabulary.size:
+        layers = network.root.layers if isinstance(network.root, Chain) else (network.root,)
+        first, last = layers[0], layers[-1]
+        if not (isinstance(first, Embedding) and isinstance(last, Dense)):
             raise ModelFileError(
-                f"a vocabulary of {first.size} symbols was expected, found {self.vocabulary.size}; train again"
+                "a language model begins with an embedding and ends with a dense layer, found "
+                f"{first.kind} and {last.kind}; train again"
+            )
+        if not first.size == last.outputs == self.vocabulary.size:
+            raise ModelFileError(
+                f"a vocabulary of {self.vocabulary.size} symbols needs a network with as many ids and logits, found "
+                f"{first.size} and {last.outputs}; train again"
             )
 
     def generate(
@@ -277,8 +255,8 @@ class LanguageModel:
         ids = self.vocabulary.encode(seed or self.opening)
         decoder, tape, state = Decoder(self.vocabulary), Tape(training=False), None
         logits = None
-        for t in range(0, len(ids), STRETCH):
-            logits, state = self.network.forward(ids[t : t + STRETCH, None], state, tape.begin())
+        for part in passes(len(ids), 1, self.vocabulary.size):
+            logits, state = self.network.forward(ids[part, None], state, tape.begin())
         if seed:
             yield seed
         for _ in range(length):
@@ -293,26 +271,28 @@ class LanguageModel:
             yield rest
 
     def evaluate(self, source: Source, **options: Any) -> dict[str, Any]:
-        """Nats and bits per character of a whole text, beside an n-gram model of its own first half."""
-        from rnnkit import baselines
+        """Nats and bits per character of a whole text; the verdict is on its second half, which an n-gram model of its
+        first half scores too.
 
+        Raises ``DataError`` for fewer than 64 tokens.
+        """
         began = time.monotonic()
         text = read_text(source)
-        ids = self.vocabulary.encode(text.text)
+        ids, size = self.vocabulary.encode(text.text), self.vocabulary.size
         if len(ids) < 64:
             raise DataError(f"{text.path} has {len(ids)} tokens, too few to score; give at least 64")
-        scores = per_character(stream_nats(self.network, self.vocabulary.encode("\n"), ids), len(text.text))
+        nats = text_nats(self.network, self.vocabulary.encode("\n"), ids, size)
         half = len(ids) // 2
-        gram, _ = baselines.best_ngram(ids[:half], self.vocabulary.size)
-        characters = max(1, len(self.vocabulary.decode(ids[half:])))
-        total = gram.nats(ids[half:]) * (len(ids) - half)
-        table = {f"{gram.order}-gram of its first half": per_character(total, characters)}
-        part = f"{text.path}, {len(text.text):,} characters (the n-gram model: its second half)"
+        both = slice(half, half + JUDGED)
+        characters = max(1, len(self.vocabulary.decode(ids[both])))
+        name, total = ngram_nats(ids[:half], ids[both], size, min(half // 10, SELECTED))
+        table = {f"{name} of its first half": per_character(total, characters)}
+        where = "its second half" if both.stop >= len(ids) else f"{characters:,} characters from its middle on"
         return {
-            "part": part,
-            "metrics": scores,
+            "part": f"{text.path}, {len(text.text):,} characters (verdict and n-gram model: {where})",
+            "metrics": per_character(float(nats.sum()), len(text.text)),
             "baselines": table,
-            "verdict": verdict(scores, table),
+            "verdict": verdict(per_character(float(nats[both].sum()), characters), table),
             "notices": text.notices,
             "seconds": time.monotonic() - began,
         }
@@ -357,14 +337,14 @@ def check(source: Source, options: TrainOptions) -> Findings:
 
 
 def _megabytes(job: LanguageJob, network: Network) -> float:
-    """Weights, gradients, optimiser and copies (8 vectors), the text as ids, and one batch with its tape."""
+    """Weights, gradients, optimiser and copies (8 vectors), the text with its ids, one batch with its tape and logits,
+    and the counting of the n-gram model."""
     o = job.resolved
     assert o.hidden is not None
     assert o.embedding is not None
     per_token = 4 * (12 * o.hidden * o.layers + 4 * o.embedding + 4 * job.vocabulary.size)
-    return (
-        8 * 4 * len(network.parameters) + job.rows * job.length * per_token + 12 * sum(map(len, job.ids.values()))
-    ) / 1e6
+    fixed = 8 * 4 * len(network.parameters) + 12 * sum(map(len, job.ids.values())) + GRAM_BYTES * len(job.tail)
+    return (fixed + job.rows * job.length * per_token) / 1e6
 
 
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> LanguageModel:

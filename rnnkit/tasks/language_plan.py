@@ -14,6 +14,8 @@ TOKENS = 4_000_000
 """Tokens to train on by default: about where a 1 × 256 network stops gaining fast on a text of a million."""
 MOST_EPOCHS = 20.0
 """Readings of a short text beyond which more of them stopped helping, with the dropout below."""
+LOGITS = 2**24
+"""Logits of a step by default at most: 64 MiB, and as much again for their gradient."""
 SHORTEST = 400
 """Tokens below which there is nothing to learn from and nothing to judge by."""
 
@@ -28,7 +30,8 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
             f"by are held out, found {tokens}; give a longer text"
         )
     hidden = options.hidden or (128 if tokens < 20_000 else 256)
-    batch, context = options.batch or (16 if tokens < 200_000 else 32), options.context or 32
+    context = options.context or 32
+    batch = options.batch or max(1, min(16 if tokens < 200_000 else 32, LOGITS // (context * vocabulary)))
     rows = min(batch, (tokens - 1) // 2)
     span = (tokens - 1) // rows
     length = min(context, span)
