@@ -145,7 +145,7 @@ def test_windows_see_nothing_of_what_follows():
 
 
 def test_filling_looks_back_only():
-    v = np.array([np.nan, 1.0, 2.0, np.nan, 4.0, np.nan, np.nan])
+    v = np.array([1.0, np.nan, 2.0, np.nan, 4.0, np.nan, np.nan])
     np.testing.assert_array_equal(fill_causally(v, 2), [1, 1, 2, 1, 4, 1, 4])
     np.testing.assert_array_equal(fill_causally(v, 1), [1, 1, 2, 2, 4, 4, 4])
 
@@ -269,15 +269,9 @@ def test_weights_that_do_not_fit_the_network_are_refused(table, tmp_path):
 
 def test_starting_from_another_run(table, tmp_path):
     trained(table, tmp_path / "first")
-    events = list(
-        api.train_events(
-            api.prepare(
-                table, api.make_options({"data": str(table), "steps": 1, "lr": 1e-9, "horizon": 12, "hidden": 16})
-            ),
-            tmp_path / "second",
-            start_from=tmp_path / "first",
-        )
-    )
+    first = str(tmp_path / "first")
+    options = {"data": str(table), "steps": 1, "lr": 1e-9, "horizon": 12, "hidden": 16, "start_from": first}
+    events = list(api.train_events(api.prepare(table, api.make_options(options)), tmp_path / "second"))
     assert events
     first, second = (rnnkit.load(tmp_path / n).network.parameters.values for n in ("first", "second"))
     np.testing.assert_allclose(first, second, atol=1e-6)

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 __all__ = ["GAPS", "SeriesSet", "find_periods", "read_series"]
 
 GAPS = ("keep", "mask", "fill")
+LARGEST = 1e150  # numbers beyond it cannot be squared
 MAX_GROWTH = 10  # rows put into gaps may make a series at most this many times as long
 
 
@@ -81,6 +82,8 @@ def read_series(
     time, target, id, past: column names; None guesses and says so (past=None takes every usable numeric column, ()
     none). gaps: what happens where the commonest step is skipped: 'keep' leaves the rows as they are, 'mask' puts in
     rows of NaN, 'fill' draws straight lines through them and through missing values.
+    Rows without a target before the first and after the last one that has it are left out, with a notice: nothing is
+    known of the former, and the latter are still to come.
     Raises UsageError for unknown columns, DataError naming line and column for what cannot be used.
     """
     if gaps not in GAPS:
@@ -104,7 +107,9 @@ def read_series(
     if roles.time:
         notices.append(f"the times are {freq.text}")
         _find_gaps(series, gaps, share)
+    _refuse_huge(series, table, roles)
     _drop_empty(series)
+    _trim(series)
     _say_missing(series, table, roles)
     if gaps == "fill":
         _fill(series)
@@ -220,6 +225,36 @@ def _drop_empty(series: SeriesSet) -> None:
     for part in (series.names, series.values, series.past, series.times):
         for i in reversed(empty):
             del part[i]
+
+
+def _refuse_huge(series: SeriesSet, table: Table, roles: Roles) -> None:
+    """DataError for numbers so large that errors cannot be squared."""
+    for name in (roles.target, *roles.past):
+        numbers, _ = table.parse(name)
+        huge = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if huge.size:
+            raise DataError(
+                f"{table.where(int(huge[0]), name)}: numbers up to {LARGEST:g} were expected, found "
+                f"{numbers[huge[0]]:g}; give the column in a larger unit"
+            )
+
+
+def _trim(series: SeriesSet) -> None:
+    """Leaves out rows before the first and after the last target of each series."""
+    early, late = [], []
+    for i, v in enumerate(series.values):
+        known = np.flatnonzero(~np.isnan(v))
+        first, stop = int(known[0]), int(known[-1]) + 1
+        early.append(first)
+        late.append(len(v) - stop)
+        for part in (series.values, series.past, series.times):
+            part[i] = part[i][first:stop]
+    for counts, end, what in [(early, "start", "left out"), (late, "end", "taken as still to come")]:
+        rows, many = sum(counts), sum(c > 0 for c in counts)
+        if rows:
+            of = f" of {many} series" if len(series) > 1 else ""
+            verb = "are" if rows > 1 else "is"
+            series.notices.append(f"{rows} row{'s' * (rows > 1)} without target at the {end}{of} {verb} {what}")
 
 
 def _say_missing(series: SeriesSet, table: Table, roles: Roles) -> None:

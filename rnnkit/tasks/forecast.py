@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,31 +9,17 @@ import numpy as np
 
 from rnnkit.cells import get_cell
 from rnnkit.data.series import SeriesSet, read_series
-from rnnkit.errors import DataError, ModelFileError, UsageError
+from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.nn.losses import Loss, make_loss
-from rnnkit.tasks import Findings, Forecast, Source
+from rnnkit.tasks import Findings, Source
+from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
-from rnnkit.tasks.forecast_score import origins, predict_windows, report
-from rnnkit.tasks.options import TrainOptions, plain
-from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
-
-COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
-
-
-class Facts(msgspec.Struct, forbid_unknown_fields=True):
-    """What a forecasting model must know of its data."""
-
-    window: Window
-    freq: dict[str, Any]
-    time_name: str | None
-    id_name: str | None
-    target: str
-    past_names: list[str]
-    ids: list[str]
-    folds: int
+from rnnkit.tasks.forecast_score import ROWS, origins, report
+from rnnkit.tasks.options import TrainOptions, plain, stored
+from rnnkit.tasks.windows import QUANTILES, Pool, build_network, fill_causally
 
 
 class ForecastJob:
@@ -59,7 +43,6 @@ class ForecastJob:
         self.select_cuts = [c - H * self.folds for c in self.judge_cuts]
         self.ends = {"fit": n - 2 * H * self.folds, "final": n}
         self.pool = Pool(self.window, series.values, series.past)
-        self._selection: tuple[Any, ...] | None = None
 
     def network(self) -> Network:
         o = self.resolved
@@ -123,14 +106,17 @@ class ForecastJob:
         return (z, weight) if self.window.quantiles else (z[:, :, None], weight[:, :, None])
 
     def select(self, network: Network) -> float:
-        if self._selection is None:
-            series = np.concatenate([np.full(len(c), i) for i, c in enumerate(self.select_cuts)])
-            cuts = np.concatenate(self.select_cuts)
-            inputs, level, scale = self.pool.inputs(series, cuts)
-            self._selection = (inputs, *self._target(series, cuts, level, scale))
-        inputs, target, weight = self._selection
-        y, _ = network.forward(inputs)
-        return self.loss(y, target, weight)[0]
+        series = np.repeat(np.arange(len(self.series)), self.folds)
+        cuts = np.concatenate(self.select_cuts)
+        total = count = 0.0
+        for i in range(0, len(cuts), ROWS):
+            rows = series[i : i + ROWS], cuts[i : i + ROWS]
+            inputs, level, scale = self.pool.inputs(*rows)
+            target, weight = self._target(*rows, level, scale)
+            y, _ = network.forward(inputs)
+            points = float(weight.sum())
+            total, count = total + points * self.loss(y, target, weight)[0], count + points
+        return total / max(count, 1.0)
 
     def judge(self, network: Network) -> dict[str, Any]:
         S, H = len(self.series), self.window.horizon
@@ -149,138 +135,31 @@ class ForecastJob:
         self.plan = plan_of(self.resolved)
         return self.plan
 
-    def meta(self, report: dict[str, Any]) -> ModelMeta:
+    def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         s = self.series
         facts = Facts(
-            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.target, s.past_names, s.names, self.folds
-        )
-        return ModelMeta(self.task, self.network().describe(), msgspec.to_builtins(facts), stored(self.options), report)
+            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.target, s.past_names, s.names, self.folds,
+            self.resolved.gaps,
+        )  # fmt: skip
+        return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), report)
 
     def data(self) -> dict[str, np.ndarray]:
-        """The end of every series, so that ``predict`` can go on from it."""
-        L = self.window.context
-        values = np.full((len(self.series), L), np.nan)
-        past = np.full((len(self.series), L, len(self.series.past_names)), np.nan)
-        for i, (v, other) in enumerate(zip(self.series.values, self.series.past, strict=True)):
-            k = min(L, len(v))
-            values[i, L - k :], past[i, L - k :] = v[len(v) - k :], other[len(v) - k :]
-        times = np.zeros((len(self.series), L), np.int64)
-        for row, t in zip(times, self.series.times, strict=True):
-            tail = t[-L:].astype("datetime64[us]") if t.dtype.kind == "M" else t[-L:]
-            row[L - len(tail) :] = tail.astype(np.int64)
+        """The end of every series, for ``predict`` to go on from: values with gaps filled, and which are real."""
+        S, L = len(self.series), self.window.context
+        values, real, times = np.zeros((S, L)), np.zeros((S, L), np.uint8), np.zeros((S, L), np.int64)
+        past = np.full((S, L, len(self.series.past_names)), np.nan)
         known = np.array([min(L, len(v)) for v in self.series.values], np.int64)
-        dated = np.array([self.series.times[0].dtype.kind == "M"], np.uint8)
-        return {"data.values": values, "data.past": past, "data.times": times, "data.known": known, "data.dated": dated}
-
-
-def stored(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that a model file keeps: those that shape the result, no path and nothing of the machine."""
-    left_out = ("data", "threads", "backend", "max_time")
-    return {name: value for name, value in options.items() if name not in left_out}
-
-
-class ForecastModel:
-    """A trained forecaster."""
-
-    task = "forecast"
-
-    def __init__(self, network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> None:
-        from rnnkit.data.frequency import Frequency
-
-        self.network, self.meta = network, meta
-        try:
-            self.facts = msgspec.convert(meta.facts, Facts)
-            self.window = self.facts.window
-            self.freq = Frequency.from_dict(self.facts.freq)
-            S, L = len(self.facts.ids), self.window.context
-            shapes = {
-                "values": (S, L),
-                "past": (S, L, len(self.facts.past_names)),
-                "times": (S, L),
-                "known": (S,),
-                "dated": (1,),
-            }
-            self._data = {name: data[f"data.{name}"] for name in shapes}
-            if any(self._data[name].shape != shape for name, shape in shapes.items()):
-                raise ModelFileError("the arrays of a forecasting model do not fit its facts; train again")
-        except (msgspec.ValidationError, KeyError, DataError) as error:
-            raise ModelFileError(f"the facts of a forecasting model cannot be read: {error}; train again") from error
-
-    def _known(self) -> SeriesSet:
-        """The ends of the training series, as the model file keeps them."""
-        f, d = self.facts, self._data
-        values, past, times = [], [], []
-        for i, k in enumerate(d["known"]):
-            tail = slice(len(d["values"][i]) - k, None)
-            values.append(d["values"][i, tail])
-            past.append(d["past"][i, tail])
-            times.append(d["times"][i, tail].astype("datetime64[us]") if d["dated"][0] else d["times"][i, tail])
-        return SeriesSet(f.ids, values, past, f.past_names, times, f.target, f.time_name, f.id_name, self.freq)
-
-    def read(self, source: Source) -> SeriesSet:
-        """Series of another file with the columns that the model was trained on."""
-        f = self.facts
-        series = read_series(source, time=f.time_name, target=f.target, id=f.id_name, past=f.past_names, gaps="mask")
-        if (series.freq.unit, series.freq.count) != (self.freq.unit, self.freq.count):
-            series.notices.append(f"the data is {series.freq.text}, but the model was trained on {self.freq.text} data")
-        return series
-
-    def predict(self, source: Source | None = None, **options: Any) -> Forecast:
-        """The ``horizon`` points after the end of ``source``, or of the training data when there is none."""
-        series = self._known() if source is None else self.read(source)
-        for name, v in zip(series.names, series.values, strict=True):
-            if len(v) < self.window.minimum:
-                raise DataError(
-                    f"at least {self.window.minimum} points of {series.target} are needed to forecast"
-                    f"{f' {name}' if name else ''}, found {len(v)}; give a longer history"
-                )
-        pool = Pool(self.window, series.values, series.past)
-        cuts = np.array([len(v) for v in series.values])
-        answer = predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
-        names = [COLUMNS[q] for q in self.window.quantiles] or ["mean"]
-        order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
-        columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
-        H = self.window.horizon
-        shown = max(3 * H, self.window.context)
-        times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
-        return Forecast(
-            series.time_name or "t",
-            series.id_name or ("id" if len(series) > 1 else ""),
-            series.names,
-            times,
-            columns,
-            series.target,
-            history=[v[-shown:] for v in series.values],
-            history_times=[series.freq.format(t[-shown:]) for t in series.times],
-            notices=[] if source is None else series.notices,
-        )
-
-    def evaluate(
-        self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
-    ) -> dict[str, Any]:
-        """Rolling-origin backtest over the end of ``source``, without refitting, beside the baselines."""
-        began = time.monotonic()
-        series, H = self.read(source), self.window.horizon
-        step = stride or H
-        shortest = min(len(v) for v in series.values)
-        room = (shortest - H - self.window.minimum) // step + 1
-        if room < 1:
-            raise DataError(
-                f"at least {H + self.window.minimum} points are needed to score a forecast of {H}, found {shortest}; "
-                "give a longer series"
-            )
-        if folds is not None and folds > room:
-            raise UsageError(
-                f"--folds is at most {room} for {shortest} points, horizon {H} and stride {step}, not {folds}"
-            )
-        count = folds or min(room, self.facts.folds)
-        cuts = [origins(len(v), H, count, step) for v in series.values]
-        result = report(self.network, self.window, series.values, series.past, cuts)
-        part = f"{count} origin{'s' if count > 1 else ''} {step} apart, {H} points each, {len(series)} series"
-        return {"part": part, **result, "notices": series.notices, "seconds": time.monotonic() - began}
-
-    def generate(self, seed: str, **options: Any) -> Iterator[str]:
-        raise UsageError("this run is a forecaster and generates no text; use rnnkit predict, or name a language run")
+        for i, (v, other, t) in enumerate(zip(self.series.values, self.series.past, self.series.times, strict=True)):
+            end = slice(L - known[i], None)
+            values[i, end], real[i, end] = fill_causally(v, self.window.season)[-L:], ~np.isnan(v[-L:])
+            past[i, end], times[i, end] = other[-L:], stamps(t[-L:])
+        return {
+            "data.values": values,
+            "data.real": real,
+            "data.past": past,
+            "data.times": times,
+            "data.known": known,
+        }
 
 
 # -- what the table of tasks asks for -----------------------------------------------------------
@@ -334,12 +213,13 @@ def check(source: Source, options: TrainOptions) -> Findings:
 
 
 def _megabytes(job: ForecastJob, network: Network) -> float:
-    """Weights, gradients, optimiser and copies (8 vectors), data, and one batch with its tape."""
+    """Weights, gradients, optimiser and copies (8 vectors), data, and one batch with its tape or one pass of select."""
     assert job.resolved.batch is not None
     assert job.resolved.hidden is not None
     w = job.window
     cells = w.context // w.patch * job.resolved.hidden * 12 * job.resolved.layers
-    batch = job.resolved.batch * (cells + 4 * w.context + w.horizon * (len(w.quantiles) + 12)) * 4
+    rows = max(job.resolved.batch, min(ROWS, len(job.series) * job.folds))
+    batch = rows * (cells + 4 * w.context + w.horizon * (len(w.quantiles) + 12)) * 4
     return (8 * 4 * len(network.parameters) + batch + 40 * len(job.pool.flat)) / 1e6
 
 

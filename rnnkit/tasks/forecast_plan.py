@@ -18,6 +18,8 @@ from rnnkit.tasks.windows import QUANTILES, Window
 EVALUATIONS = 15
 LARGE = 20_000
 """Points from which a data set counts as large: a wider network, larger batches, more steps."""
+MOST_AHEAD = 60
+"""The longest season that becomes the horizon when none is given."""
 
 
 class Settled(NamedTuple):
@@ -36,7 +38,7 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     Raises ``DataError`` naming the minimum where no series is long enough, ``UsageError`` for a senseless season.
     """
     median = int(np.median([len(v) for v in series.values]))
-    periods = _periods(series, options.season, notices)
+    periods = _periods(series, options, median, notices)
     horizon = options.horizon or _horizon(periods, median)
     if options.horizon is None:
         notices.append(f"forecasting {horizon} steps ahead (--horizon)")
@@ -48,14 +50,20 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         periods = []
     season = periods[0] if periods else 1
     patch = _patch(season, horizon)
-    _drop_short(series, horizon, max(season, 4), notices)
+    least = max(season, 4)
+    _drop_short(series, horizon, least, notices)
     shortest = min(len(v) for v in series.values)
-    folds = max(1, min(int(options.val * shortest) // horizon, 20))
-    fit = max(len(v) for v in series.values) - 2 * folds * horizon
+    room = (shortest - horizon - least) // (2 * horizon)  # folds that leave a window to fit
+    folds = max(1, min(int(options.val * shortest) // horizon, room, 20))
+    held_out = 2 * folds * horizon
+    fit = max(len(v) for v in series.values) - held_out
     context, patch = _context(options.context, periods, horizon, patch, median, fit, notices)
+    for long in [p for p in periods if p > context]:
+        notices.append(f"the season of {long} steps is longer than the context of {context} and is not used")
+        periods = [p for p in periods if p != long]
     points = sum(len(v) for v in series.values)
     large = points > LARGE
-    windows = sum(max(0, len(v) - 2 * folds * horizon - horizon - context // 2) for v in series.values)
+    windows = sum(max(0, len(v) - held_out - horizon - context // 2) for v in series.values)
     hidden = options.hidden or (64 if points > 2000 else 32)
     batch = options.batch or (256 if large else 64)
     steps = options.steps or (
@@ -68,15 +76,16 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         horizon=horizon, season=",".join(map(str, periods)) or "none", target=series.target, time=series.time_name,
         id=series.id_name, past=series.past_names, epochs=None,
     )  # fmt: skip
-    values = np.concatenate(series.values)
+    fitted = [v[: len(v) - held_out] for v in series.values]
     window = Window(
         context,
         horizon,
         patch,
         periods,
-        _log_floor(series, values[np.isfinite(values)]),
+        _log_floor(fitted),
         list(QUANTILES) if options.output == "quantile" else [],
-        *_past_scaling(series, 2 * folds * horizon),
+        *_past_scaling(series, held_out),
+        spread(np.concatenate(fitted)),
     )
     skip = windows > 0.2 * context * horizon
     return Settled(settled, window, plan_of(settled), folds, skip)
@@ -111,9 +120,13 @@ def plan_of(options: TrainOptions) -> Plan:
     )
 
 
-def _periods(series: SeriesSet, season: str, notices: list[str]) -> list[int]:
+def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: list[str]) -> list[int]:
+    """Periods from the option, or found in what comes before the part that judges."""
+    season = options.season
     if season == "auto":
-        found = find_periods(series.values, series.freq)
+        horizon = options.horizon or _horizon([MOST_AHEAD], median)  # it is not chosen yet: the most that it can be
+        before = [v[: len(v) - max(int(options.val * len(v)), horizon)] for v in series.values]
+        found = find_periods([v / spread(v) for v in before], series.freq)
         notices.append(f"season found: {', '.join(map(str, found))} steps" if found else "no season found")
         return found
     if season in ("none", "0", "1", ""):
@@ -135,7 +148,7 @@ def _horizon(periods: list[int], median: int) -> int:
     """One season where that is a usual distance, else 24 steps; at most an eighth of the data."""
     wanted = 24
     if periods:
-        wanted = periods[0] if 8 <= periods[0] <= 60 else 2 * periods[0] if periods[0] < 8 else 30
+        wanted = periods[0] if 8 <= periods[0] <= MOST_AHEAD else 2 * periods[0] if periods[0] < 8 else 30
     return max(1, min(wanted, median // 8))
 
 
@@ -186,12 +199,22 @@ def _context(
     return max(rounded, patch), patch
 
 
-def _log_floor(series: SeriesSet, values: np.ndarray) -> float:
-    """Logarithms where (nearly) all values are positive; 0 is none."""
-    if values.min(initial=1) < 0 or (values <= 0).mean() >= 0.01:
+def spread(values: np.ndarray) -> float:
+    """Mean absolute deviation from the mean, NaN passed over; of constant values their size, and 1 of zeros."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return 1.0
+    return float(np.abs(known - known.mean()).mean() or np.abs(known).max() or 1.0)
+
+
+def _log_floor(fitted: list[np.ndarray]) -> float:
+    """Half the smallest value where (nearly) all are positive, for logarithms; 0 is none."""
+    known = [v[np.isfinite(v)] for v in fitted]
+    values = np.concatenate(known)
+    if not len(values) or values.min() < 0 or (values <= 0).mean() >= 0.01:
         return 0.0
-    positive = np.mean([np.nanmin(v) > 0 for v in series.values])
-    return float(max(0.5 * values[values > 0].min(), 1e-6)) if positive >= 0.8 else 0.0
+    positive = np.mean([v.min() > 0 for v in known if len(v)])
+    return float(0.5 * values[values > 0].min()) if positive >= 0.8 else 0.0
 
 
 def _past_scaling(series: SeriesSet, held_out: int) -> tuple[list[float], list[float]]:

@@ -12,7 +12,7 @@ from rnnkit.nn import Network
 from rnnkit.tasks.windows import Pool, Window
 
 ROWS = 1024
-"""Windows per pass when predicting."""
+"""Windows per pass when predicting and selecting."""
 
 
 def predict_windows(network: Network, pool: Pool, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
@@ -50,24 +50,21 @@ def report(
     Q = window.quantiles
     middle = answer[:, :, Q.index(0.5)] if Q else answer[:, :, 0]
     m = window.season
-    naive2 = np.stack([baselines.naive2(values[i][:c], window.horizon, m) for i, c in zip(series, at, strict=True)])
-    rules = {"naive": [baselines.naive(values[i][:c], window.horizon) for i, c in zip(series, at, strict=True)]}
-    if m > 1:
-        rules["seasonal naive"] = [
-            baselines.seasonal_naive(values[i][:c], window.horizon, m) for i, c in zip(series, at, strict=True)
-        ]
-    else:
-        rules["drift"] = [baselines.drift(values[i][:c], window.horizon) for i, c in zip(series, at, strict=True)]
+    known = [values[i][:c] for i, c in zip(series, at, strict=True)]
+    rules = {
+        name: np.stack([baselines.FORECASTS[name](v, window.horizon, m) for v in known])
+        for name in ("naive", "seasonal naive" if m > 1 else "drift", "naive2")
+    }
     before = [values[i][: cuts[i][0]] for i in series]
-    reference = _scores(actual, naive2, before, m)
-    named = {"model": middle, **{name: np.stack(f) for name, f in rules.items()}}
-    scores = {name: _scores(actual, f, before, m) for name, f in named.items()}
+    scores = {name: _scores(actual, f, before, m) for name, f in {"model": middle, **rules}.items()}
+    reference = scores.pop("naive2")
     table = {name: _means(one, reference) for name, one in scores.items()}
     if Q:
         inside = table["model"]
         inside["pinball"] = float(np.mean([metrics.pinball(actual, answer[:, :, k], q) for k, q in enumerate(Q)]))
-        inside["coverage80"] = metrics.coverage(actual, answer[:, :, Q.index(0.1)], answer[:, :, Q.index(0.9)])
-        inside["coverage95"] = metrics.coverage(actual, answer[:, :, Q.index(0.025)], answer[:, :, Q.index(0.975)])
+        for name, low, high in [("coverage80", 0.1, 0.9), ("coverage95", 0.025, 0.975)]:
+            if low in Q and high in Q:
+                inside[name] = metrics.coverage(actual, answer[:, :, Q.index(low)], answer[:, :, Q.index(high)])
     model = table.pop("model")
     best = min(table, key=lambda name: np.nan_to_num(table[name]["mase"], nan=np.inf))
     return {
@@ -79,12 +76,12 @@ def report(
 
 
 def _scores(actual: np.ndarray, f: np.ndarray, before: Sequence[np.ndarray], m: int) -> dict[str, np.ndarray]:
-    """Per window: MASE, sMAPE and squared error."""
+    """Per window: MASE, sMAPE and mean squared error."""
     rows = range(len(actual))
     return {
         "mase": np.array([metrics.mase(actual[i], f[i], before[i], m) for i in rows]),
         "smape": np.array([metrics.smape(actual[i], f[i]) for i in rows]),
-        "rmse": np.array([metrics.rmse(actual[i], f[i]) ** 2 for i in rows]),
+        "mse": np.array([metrics.mse(actual[i], f[i]) for i in rows]),
     }
 
 
@@ -92,8 +89,8 @@ def _means(one: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict
     """Means over windows; OWA against the competition's Naive2 (Makridakis et al. 2020)."""
     mase, smape = _mean(one["mase"]), _mean(one["smape"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        owa = float(0.5 * (np.divide(smape, _mean(reference["smape"])) + np.divide(mase, _mean(reference["mase"]))))
-    return {"mase": mase, "smape": smape, "owa": owa, "rmse": float(np.sqrt(_mean(one["rmse"])))}
+        owa = float(metrics.owa(smape, mase, _mean(reference["smape"]), _mean(reference["mase"])))
+    return {"mase": float(mase), "smape": float(smape), "owa": owa, "rmse": float(np.sqrt(_mean(one["mse"])))}
 
 
 def _finite(scores: dict[str, float]) -> dict[str, float | None]:
@@ -101,10 +98,10 @@ def _finite(scores: dict[str, float]) -> dict[str, float | None]:
     return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
-def _mean(values: np.ndarray) -> float:
-    """Mean of the finite ones, NaN where there is none."""
+def _mean(values: np.ndarray) -> np.float64:
+    """Mean of the finite ones, NaN where there is none; a NumPy number, which may be divided by 0."""
     finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else float("nan")
+    return np.float64(finite.mean() if len(finite) else np.nan)
 
 
 def verdict(model: np.ndarray, baseline: np.ndarray, name: str) -> str:

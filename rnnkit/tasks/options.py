@@ -124,3 +124,9 @@ def plain(options: TrainOptions) -> dict[str, Any]:
     foreign = {name for task, names in ONLY.items() if task != options.task for name in names}
     values = {k: v for k, v in msgspec.to_builtins(options).items() if v is not None and k not in foreign}
     return {**values, "data": os.fsencode(options.data).decode("utf-8", "replace")}
+
+
+def stored(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that a model file keeps: those that shape the result, no path and nothing of the machine."""
+    left_out = ("data", "start_from", *RUNTIME)
+    return {name: value for name, value in options.items() if name not in left_out}
