@@ -287,3 +287,133 @@ def test_origins_end_with_the_series():
 )
 def test_verdicts(model, words):
     assert words in verdict(np.array(model), np.array([2.0, 2.0]), "naive")
+
+
+# -- units, blank ends, and what may be looked at ------------------------------------------------
+
+
+def exact(path, values, start="2001-01"):
+    """A monthly table that keeps every digit; NaN is an empty cell."""
+    months = np.datetime64(start, "M") + np.arange(len(values))
+    cells = ["" if np.isnan(v) else repr(float(v)) for v in values]
+    path.write_text("month,sales\n" + "".join(f"{m},{c}\n" for m, c in zip(months, cells, strict=True)))
+    return path
+
+
+@pytest.mark.parametrize("shift", [0.0, -150.0])  # all positive, and of both signs
+def test_the_unit_of_the_target_changes_nothing(tmp_path, shift):
+    values = seasonal(150) + shift
+    reference = trained(exact(tmp_path / "1.csv", values), tmp_path / "1", steps=10)
+    assert (reference.window.log_floor > 0) == (shift == 0)
+    for unit in (1e-9, 1e-15, 1e12):
+        model = trained(exact(tmp_path / f"{unit}.csv", values * unit), tmp_path / f"{unit}", steps=10)
+        assert model.window.periods == [12]
+        assert model.meta.report["metrics"]["mase"] == pytest.approx(reference.meta.report["metrics"]["mase"], rel=1e-4)
+        for name, column in reference.predict().columns[0].items():
+            np.testing.assert_allclose(model.predict().columns[0][name] / unit, column, rtol=1e-4, atol=1e-3)
+
+
+def test_numbers_too_large_to_square_are_refused(tmp_path):
+    path = exact(tmp_path / "huge.csv", np.where(np.arange(120) == 70, 1e306, seasonal(120)))
+    with pytest.raises(DataError, match=r"line 72, column 'sales': numbers up to 1e\+150 were expected, found 1e\+306"):
+        api.prepare(path, api.make_options({"data": str(path)}))
+    path = exact(tmp_path / "large.csv", seasonal(120) * 1e147)
+    forecast = trained(path, tmp_path / "run", steps=4).predict().columns[0]
+    assert all(np.all((c > 1e148) & (c < 1e150)) for c in forecast.values())
+
+
+@pytest.mark.parametrize(("val", "horizon"), [(0.1, None), (0.2, 12), (0.1, 40)])
+def test_judged_points_choose_nothing(tmp_path, val, horizon):
+    values = seasonal(240)
+    options = {"val": val, "horizon": horizon}
+    path = exact(tmp_path / "a.csv", values)
+    job = api.prepare(path, api.make_options({"data": str(path), **options}))
+    judged = job.folds * job.window.horizon
+    changed = values.copy()
+    changed[-judged:] = 1e-3 * (1 + np.arange(judged) % 7)
+    path = exact(tmp_path / "b.csv", changed)
+    assert api.prepare(path, api.make_options({"data": str(path), **options})).window == job.window
+    changed[-judged:] *= -1
+    path = exact(tmp_path / "c.csv", changed)
+    other = api.prepare(path, api.make_options({"data": str(path), **options}))
+    assert other.window == job.window
+    assert other.window.log_floor > 0  # logarithms stay, and values below 0 are taken as the floor
+    assert all(np.isfinite(x).all() for x in other.batch("final", 0).x.values())
+
+
+def test_small_values_later_on_are_not_cut_off():
+    window = Window(24, 12, 12, [12], 50.0, [0.5], [], [])
+    pool = Pool(window, [np.full(60, 20.0)], [np.zeros((60, 0))])
+    _, level, _ = pool.inputs(np.array([0]), np.array([40]))
+    np.testing.assert_allclose(np.exp(level), 20.0)
+
+
+def test_blank_ends_are_left_out_and_forecast_first(tmp_path):
+    values = seasonal(180)
+    whole = trained(exact(tmp_path / "whole.csv", values), tmp_path / "whole", steps=5)
+    blank = np.concatenate([np.full(5, np.nan), values, np.full(3, np.nan)])
+    path = exact(tmp_path / "blank.csv", blank, start="2000-08")
+    model = trained(path, tmp_path / "blank", steps=5)
+    forecast, again = model.predict(), model.predict(path)
+    assert forecast.times[0][0] == again.times[0][0] == "2016-01"
+    assert "5 rows without target at the start are left out" in again.notices
+    assert "3 rows without target at the end are taken as still to come" in again.notices
+    for name, column in whole.predict().columns[0].items():
+        np.testing.assert_array_equal(forecast.columns[0][name], column)
+        np.testing.assert_array_equal(again.columns[0][name], column)
+    assert model.evaluate(path)["metrics"] == whole.evaluate(tmp_path / "whole.csv")["metrics"]
+
+
+@pytest.mark.parametrize("gaps", ["mask", "fill"])
+def test_predicting_without_data_is_predicting_from_the_training_file(tmp_path, gaps):
+    values = seasonal(200)
+    holes = np.random.default_rng(3).random(200) < 0.3
+    holes[[0, -1]] = False
+    holes[140:175] = True  # where the kept part begins, so that filling needs what lies before it
+    path = exact(tmp_path / "gaps.csv", np.where(holes, np.nan, values))
+    model = trained(path, tmp_path / "run", steps=5, gaps=gaps, context=48)
+    for name, column in model.predict(path).columns[0].items():
+        np.testing.assert_array_equal(model.predict().columns[0][name], column)
+    assert np.isnan(model.predict().history[0]).any() == (gaps == "mask")
+
+
+@pytest.mark.parametrize("season", ["none", "12"])
+def test_a_large_judged_part_leaves_a_window_to_fit(tmp_path, season):
+    path = exact(tmp_path / "short.csv", seasonal(60))
+    model = trained(path, tmp_path / "run", steps=3, horizon=10, val=0.4, season=season)
+    assert model.facts.folds == (2 if season == "none" else 1)
+    assert np.isfinite(model.predict().columns[0]["median"]).all()
+
+
+def test_a_season_longer_than_the_context_is_not_used(table, tmp_path):
+    job = api.prepare(table, api.make_options({"data": str(table), "season": "12", "context": 6, "horizon": 4}))
+    assert job.window.periods == []
+    assert any("season of 12 steps is longer than the context of" in notice for notice in job.notices)
+    model = trained(table, tmp_path / "run", season="12", context=6, horizon=4, steps=3)
+    assert np.isfinite(model.predict().columns[0]["median"]).all()
+
+
+def test_selection_by_parts_is_the_mean_over_all(tmp_path, monkeypatch):
+    from rnnkit.tasks import forecast
+
+    values = seasonal(200)
+    values[150:158] = np.nan
+    path = exact(tmp_path / "a.csv", values)
+    job = api.prepare(path, api.make_options({"data": str(path), "horizon": 4, "val": 0.2}))
+    network = job.network()
+    whole = job.select(network)
+    monkeypatch.setattr(forecast, "ROWS", 3)
+    assert job.select(network) == pytest.approx(whole, rel=1e-5)
+
+
+def test_evaluating_on_what_was_trained_on_says_so(table, tmp_path):
+    model = trained(table, tmp_path / "run", steps=4)
+    found = model.evaluate(table)
+    assert found["in_sample"] is True
+    assert any("trained on" in notice for notice in found["notices"])
+    longer = write(tmp_path / "longer.csv", {"sales": seasonal(264)})
+    assert model.evaluate(longer, folds=2)["in_sample"] is False
+    assert model.evaluate(longer, folds=3)["in_sample"] is True
+    other = model.evaluate(write(tmp_path / "other.csv", {"sales": seasonal(seed=9)}))  # same dates, another shop
+    assert other["in_sample"] is False
+    assert not any("trained on" in notice for notice in other["notices"])
