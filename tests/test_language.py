@@ -137,6 +137,14 @@ def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
     np.testing.assert_array_equal(rows[:, 1], job.ids["fit"][job.span : job.span + len(rows)])
     for before, after in pairwise(epoch):
         np.testing.assert_array_equal(before.target[-1], after.x[0])
+    turned = np.concatenate([job.batch("fit", job.per_epoch + step).x for step in range(job.per_epoch)])
+    twice = "".join(map(chr, np.tile(job.ids["fit"], 2)))
+    walked = "".join(map(chr, turned.T.ravel()))  # the next epoch begins elsewhere and goes on past the text's end
+    offset = twice.index(walked[: len(turned)])
+    assert 0 < offset < len(job.ids["fit"])
+    for row in range(4):
+        start = offset + row * job.span
+        assert walked[row * len(turned) : (row + 1) * len(turned)] == (twice + twice)[start : start + len(turned)]
 
 
 def test_the_judged_part_comes_last_and_the_selecting_pieces_are_spread(text):

@@ -289,7 +289,7 @@ class LanguageModel:
         table = {f"{name} of its first half": per_character(total, characters)}
         where = "its second half" if both.stop >= len(ids) else f"{characters:,} characters from its middle on"
         return {
-            "part": f"{text.path}, {len(text.text):,} characters (verdict and n-gram model: {where})",
+            "part": f"{text.path}, {len(text.text):,} characters (compared with the n-gram model on {where})",
             "metrics": per_character(float(nats.sum()), len(text.text)),
             "baselines": table,
             "verdict": verdict(per_character(float(nats[both].sum()), characters), table),
