@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """``train``, ``load`` and ``nn`` come in on first use, so that ``--help`` and ``--version`` stay quick."""
     import importlib

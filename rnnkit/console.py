@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 PIPED_WIDTH = 80
+SHORTEST = 20
+"""Characters that a cell of text keeps on a narrow terminal: a label, or a time to the second."""
 
 
 def visible(text: str) -> str:
@@ -103,6 +105,8 @@ def number(value: Any, digits: int = 4) -> str:
     >>> number(1234567.0), number(0.012345), number(float("nan"))
     ('1,234,567', '0.01235', '–')
     """
+    if value is None:
+        return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
@@ -191,7 +195,8 @@ def table(
 ) -> None:
     """A table on stdout: the first ``left`` columns flush left, numbers flush right.
 
-    ``best`` names for each row the column of its best value, printed bold on a terminal.
+    ``best`` names for each row the column of its best value, printed bold on a terminal. Where a terminal is too
+    narrow, long texts are shortened and columns at the end left out, which a last line says; numbers stay whole.
     """
     from rich import box
     from rich.table import Table
@@ -201,21 +206,52 @@ def table(
     grid = Table(
         box=box.SIMPLE_HEAD if seen else None, pad_edge=False, show_edge=False, header_style="bold" if seen else ""
     )
-    for i, header in enumerate(headers):
-        grid.add_column(Text(visible(header)), justify="left" if i < left else "right", overflow="fold")
-    for n, row in enumerate(rows):
-        cells = [Text(visible(number(value)).replace("\n", " ")) for value in row]
-        if n < len(best) and best[n] is not None:
-            cells[best[n] or 0].stylize("bold")
-        grid.add_row(*cells)
+    lines = [[Text(visible(number(value)).replace("\n", " ")) for value in row] for row in rows]
+    columns = [max((row[i].cell_len for row in lines), default=0) for i in range(len(headers))]
+    room = width() if terminal(sys.stdout) else None
+    widths = _fitting(headers, columns, left, 3 if seen else 1, room)
+    for i, (header, wide) in enumerate(zip(headers, widths, strict=False)):
+        text = Text(visible(header), overflow="ellipsis")
+        grid.add_column(text, justify="left" if i < left else "right", overflow="ellipsis", width=wide)
+    for n, cells in enumerate(lines):
+        bold = best[n] if n < len(best) else None
+        if bold is not None:
+            cells[bold].stylize("bold")
+        for cell in cells:
+            cell.no_wrap = True
+        grid.add_row(*cells[: len(widths)])
     console = _console(sys.stdout)
     if seen:
         console.print(grid)
-        return
-    with console.capture() as capture:
-        console.print(grid)
-    for line in capture.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
+    else:
+        with console.capture() as capture:
+            console.print(grid)
+        for line in capture.get().splitlines():
+            sys.stdout.write(line.rstrip() + "\n")
+    if len(widths) < len(headers):
+        write(f"left out for want of room: {', '.join(headers[len(widths) :])}")
+
+
+def _fitting(headers: Sequence[str], cells: Sequence[int], left: int, gap: int, room: int | None) -> list[int]:
+    """The widths of the columns that fit into ``room``, headers broken between words and texts cut where they must."""
+    from rich.cells import cell_len
+
+    words = [max((cell_len(word) for word in header.split()), default=0) for header in headers]
+    wide = [max(cell_len(header), own) for header, own in zip(headers, cells, strict=True)]
+    cut = [min(own, SHORTEST) if i < left else own for i, own in enumerate(cells)]
+    least = list(map(max, words, cut))
+    if room is None:
+        return wide
+    kept = len(wide)
+    while kept > 1 and sum(least[:kept]) + gap * (kept - 1) > room:
+        kept -= 1
+    wide = wide[:kept]
+    while sum(wide) + gap * (kept - 1) > room:
+        spare = [now - last for now, last in zip(wide, least, strict=False)]
+        if max(spare) <= 0:
+            break
+        wide[max(range(kept), key=lambda i: (spare[i] > 0) * wide[i])] -= 1
+    return wide
 
 
 def facts(pairs: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnkit.errors import UsageError
-from rnnkit.modelfile import write_atomic
+from rnnkit.outputs import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,6 +73,8 @@ def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | No
 def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Training loss and selecting loss over the steps, from a run's log."""
     ready(path)
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(4.2)
     axes = figure.add_subplot()
     first = [r for r in records if r.get("stage_number", 0) == 0]
@@ -82,19 +84,14 @@ def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
             axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
     best = min((r for r in first if r.get("selected") is not None), key=lambda r: r["selected"], default=None)
     if best is not None:
-        axes.annotate(
-            f"best {best['selected']:.4g}",
-            (best["step"], best["selected"]),
-            xytext=(0, -13),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=BLUE,
-        )
+        ring: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
+        label = f"best {best['selected']:.4g} at step {best['step']:,}"
+        axes.plot(best["step"], best["selected"], color=BLUE, label=label, **ring)
     axes.set_title("Loss", loc="left", fontsize=11)
     axes.set_xlabel("step", fontsize=9)
-    if axes.lines:
-        axes.legend(frameon=False, fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if axes.lines:  # above the axes, where no line runs
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=3, frameon=False, fontsize=8)
     _dress(axes)
     _save(figure, path)
 
@@ -125,7 +122,7 @@ def _ticks(times: Sequence[str], n: int) -> tuple[list[int], list[str]]:
     last = len(times) - 1
     room = 0.013 * len(times) * max(map(len, times))  # of one name, in steps
     chosen: list[int] = []
-    for step in (n, last, 0, n // 2, (n + last) // 2, n // 4, 3 * n // 4):
+    for step in (last, 0, n, n // 2, (n + last) // 2, n // 4, 3 * n // 4):
         if 0 <= step <= last and all(abs(step - other) > room for other in chosen):
             chosen.append(step)
     chosen.sort()
@@ -147,4 +144,4 @@ def _save(figure: Figure, path: Path) -> None:
     with rc_context({"svg.hashsalt": "rnnkit", "svg.fonttype": "path"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn for it, which says enough
         figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    write_atomic(path, file.getvalue())
+    write(path, file.getvalue())

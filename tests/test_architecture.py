@@ -14,7 +14,7 @@ import rnnkit
 ROOT = Path(rnnkit.__file__).parent
 FLOORS = (
     ("cli", "__main__"),
-    ("console", "plots", "benchmark", "contestants", "lanes"),
+    ("console", "plots", "outputs", "benchmark", "contestants", "lanes"),
     ("api",),
     ("tasks",),
     ("training", "job", "events"),

@@ -135,6 +135,16 @@ def test_every_command_is_documented(name):
     assert "json" in {param.name for param in command.params}
 
 
+def test_the_public_names_are_listed():
+    assert {"train", "load", "nn", "DataError", "__version__"} <= set(dir(rnnkit))
+
+
+def test_evaluate_explains_its_figures():
+    shown = ok("evaluate", "--help").stdout
+    for name in ("MASE", "OWA", "pinball"):
+        assert re.search(rf"^  {name} +\w", shown, re.M)
+
+
 def test_train_has_an_option_for_every_setting():
     with click.Context(commands) as ctx:
         names = {param.name for param in commands.get_command(ctx, "train").params}
@@ -143,12 +153,13 @@ def test_train_has_an_option_for_every_setting():
 
 def test_help_names_what_the_tables_hold():
     from rnnkit._kernels import BACKENDS
+    from rnnkit.nn.initializers import INITIALIZERS
     from rnnkit.nn.optim import OPTIMIZERS
     from rnnkit.nn.schedules import SCHEDULES
     from rnnkit.tasks import TASKS
 
     shown = ok("train", "--help").stdout
-    for table in (BACKENDS, OPTIMIZERS, SCHEDULES, TASKS):
+    for table in (BACKENDS, INITIALIZERS, OPTIMIZERS, SCHEDULES, TASKS):
         for name in table:
             assert re.search(rf"\b{name}\b", shown), name
 
@@ -335,7 +346,9 @@ def test_a_signal_saves_and_resume_goes_on(here, number, code):
     assert re.fullmatch(r"interrupted at step [\d,]+ and saved; go on with: rnnkit train --resume -o runs/cut\n", said)
     step = int(re.search(r"step ([\d,]+)", said)[1].replace(",", ""))
     assert step > 0
-    assert ok("generate", "runs/cut", "--length", 5).stdout
+    cut = ok("generate", "runs/cut", "--length", 5)
+    assert cut.stdout
+    assert cut.stderr.startswith("note: this run was not judged: its training was interrupted")
     found, said = interrupted(number, "chat.txt", "--resume", "-o", "runs/cut", "--hidden", "8")
     assert found == code
 
@@ -400,6 +413,31 @@ def test_predict_out_is_written_whole_and_never_over(here):
     ok("predict", "runs/sales", "-o", "f.csv", "--force")
 
 
+def test_predict_out_minus_is_standard_output(here):
+    assert ok("predict", "runs/sales", "-o", "-").stdout == ok("predict", "runs/sales").stdout
+    assert not Path("-").exists()
+
+
+def test_results_go_through_links_and_pipes_and_replace_neither(here):
+    expected = ok("predict", "runs/sales").stdout
+    Path("elsewhere").mkdir()
+    Path("elsewhere/f.csv").write_text("old")
+    Path("link.csv").symlink_to("elsewhere/f.csv")
+    assert run("predict", "runs/sales", "-o", "link.csv").exit_code == 2
+    ok("predict", "runs/sales", "-o", "link.csv", "--force")
+    assert Path("link.csv").is_symlink()
+    assert Path("elsewhere/f.csv").read_text() == expected
+    for name, flag in (("pipe.csv", "-o"), ("pipe.png", "--plot")):
+        if flag == "--plot":
+            pytest.importorskip("matplotlib", reason="the plot extra is not installed")
+        os.mkfifo(name)
+        with subprocess.Popen(["cat", name], stdout=subprocess.PIPE) as reader:
+            ok("predict", "runs/sales", flag, name, "--force")
+            got = reader.stdout.read()
+        assert Path(name).is_fifo()
+        assert got == expected.encode() if flag == "-o" else got.startswith(b"\x89PNG")
+
+
 def test_predict_json_holds_the_same_rows(here):
     found = json.loads(ok("predict", "runs/sales", "--json").stdout)
     rows = list(csv.DictReader(io.StringIO(ok("predict", "runs/sales").stdout)))
@@ -451,7 +489,7 @@ def test_evaluate_prints_metrics_beside_baselines(here):
     assert set(found["baselines"]) == {"naive", "seasonal naive"}
     shown = ok("evaluate", "runs/chat", "chat.txt").stdout
     assert "bits per character" in shown
-    assert "verdict" not in shown
+    assert "verdict:" not in shown
 
 
 # -- info, check, example, completion ----------------------------------------------------------------
@@ -478,7 +516,7 @@ def test_info_without_a_run_lists_machine_and_runs(here):
 
 def test_info_passes_over_a_damaged_run(here):
     Path("runs/chat/model.safetensors").write_bytes(b"no")
-    assert "not a whole rnnkit file" in ok("info").stdout
+    assert "an rnnkit file was expected" in ok("info").stdout
 
 
 def test_check_says_what_training_would_choose(here):

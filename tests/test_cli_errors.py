@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_odd_but_fine_data_trains_and_says_what_is_odd(case):
 
 BAD_OPTIONS = {
     "--hidden 0": "--hidden is a whole number of at least 1, not 0",
-    "--hidden many": "'many' is not a valid integer",
+    "--hidden many": "'many' is not a whole number",
+    "--lr fast": "'fast' is not a number",
     "--lr -1": "--lr is a number above 0, not -1.0",
     "--lr nan": "--lr is a number above 0, not nan",
     "--dropout 1": "--dropout is at least 0 and below 1, not 1.0",
@@ -179,7 +181,9 @@ def test_commands_and_arguments_that_do_not_exist():
     assert "rnnkit predict --help" in complaint(2, "predict")
     assert "needs DATA" in complaint(2, "train")
     assert "needs DATA" in complaint(2, "train", "--resume")
-    assert "--folds" in complaint(2, "evaluate", "a", "b", "--folds", 0)
+    assert "'--folds': '0' is not a whole number of at least 1" in complaint(2, "evaluate", "a", "b", "--folds", 0)
+    assert "'1.5' is not a whole number" in complaint(2, "evaluate", "a", "b", "--folds", "1.5")
+    assert "'nan' is not a number of at least 0" in complaint(2, "bench", "--seconds", "nan")
     assert "rnnkit example chat" in complaint(2, "generate")
     assert "does not exist" in complaint(2, "predict", "nowhere")
     assert "'tcsh' is not one of" in complaint(2, "completion", "tcsh")
@@ -196,13 +200,14 @@ BAD_SETTINGS = {
     "[train]\nlayers = 2\nhiden = 3\n": "rnnkit.toml:3: there is no option 'hiden'; did you mean hidden?",
     "[trian]\nhidden = 3\n": "rnnkit.toml:1: tables named by a command were expected, found 'trian'; did you mean tr",
     "hidden = 3\n": "rnnkit.toml:1: tables named by a command",
-    "[train]\nhidden = 'many'\n": "'many' is not a valid integer (from rnnkit.toml)",
+    "[train]\nhidden = 'many'\n": "'many' is not a whole number (from rnnkit.toml)",
+    "[train]\nhidden = 8.5\n": "rnnkit.toml:2: hidden is a whole number, not 8.5",
     "[train]\nhidden = true\n": "rnnkit.toml:2: hidden is a value, not True",
     "[train]\nbidirectional = 3\n": "rnnkit.toml:2: bidirectional is true or false, not 3",
     "[train]\nhidden = [3, 4]\n": "rnnkit.toml:2: hidden is a single value",
     "[predict]\nhorizon = 3\n": "rnnkit.toml:2: there is no option 'horizon'",
     "[train\n": "rnnkit.toml: TOML was expected",
-    "[train]\nhidden = 0\n": "--hidden is a whole number of at least 1, not 0",
+    "[train]\nhidden = 0\n": "--hidden is a whole number of at least 1, not 0 (from rnnkit.toml)",
 }
 
 
@@ -223,6 +228,7 @@ def test_config_and_environment():
     said = complaint(2, "train", "x.csv", env={"RNNKIT_TRAIN_HIDEN": "3"})
     assert "RNNKIT_TRAIN_HIDEN sets no option of train; did you mean RNNKIT_TRAIN_HIDDEN?" in said
     assert "(from RNNKIT_TRAIN_HIDDEN)" in complaint(2, "train", "x.csv", env={"RNNKIT_TRAIN_HIDDEN": "x"})
+    assert complaint(2, "check", "x.csv", env={"RNNKIT_CHECK_VAL": "7"}).endswith("not 7.0 (from RNNKIT_CHECK_VAL)")
 
 
 # -- runs and model files --------------------------------------------------------------------------------
@@ -257,9 +263,9 @@ def newer(folder):
     whole = path.read_bytes()
     size = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + size])
-    meta = json.loads(header["__metadata__"]["rnnkit"])
-    meta["version"] = 99
-    header["__metadata__"]["rnnkit"] = json.dumps(meta)
+    sealed = json.loads(header["__metadata__"]["rnnkit"])
+    sealed["meta"] = json.dumps({**json.loads(sealed["meta"]), "version": 99})
+    header["__metadata__"]["rnnkit"] = json.dumps(sealed)
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
 
@@ -302,11 +308,15 @@ def test_a_file_that_is_no_model(trained):
 # -- disks and pipes ------------------------------------------------------------------------------------
 
 
-def command(*args, **more):
+def command(*args, stdout, **env):
     """A command in a process of its own."""
-    env = {**os.environ, **FAST, "PYTHONPATH": str(Path(rnnkit.__file__).parents[1])}
+    env = {**os.environ, **FAST, "PYTHONPATH": str(Path(rnnkit.__file__).parents[1]), **env}
     return subprocess.run(
-        [sys.executable, "-P", "-m", "rnnkit", *map(str, args)], env=env, stderr=subprocess.PIPE, **more
+        [sys.executable, "-P", "-m", "rnnkit", *map(str, args)],
+        env=env,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
     )
 
 
@@ -345,7 +355,38 @@ def test_read_only_folder(trained, monkeypatch):
 
 
 def test_predict_into_a_folder_that_is_missing(trained):
-    assert "no/f.csv" in complaint(1, "predict", trained / "run", "-o", "no/f.csv")
+    assert "no/f.csv" in complaint(2, "predict", trained / "run", "-o", "no/f.csv")
+
+
+def test_out_and_from_are_refused_before_the_data_is_read_and_notes_are_told(trained):
+    run_of, data = trained / "run", trained / "sales.csv"
+    Path("there").mkdir()
+    for flags in (["-o", "there"], ["--from", "nowhere", "-o", "new"]):
+        done = run("train", "no-such.csv", *flags)
+        assert (done.exit_code, "no-such" in done.stderr) == (2, False)
+    done = run("train", data, "--horizon", 3, "--from", run_of, "--hidden", 5, "-o", "new")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "same network" in done.stderr
+    assert not Path("new").exists()
+
+
+def test_wrong_instruction_set_is_wrong_usage():
+    done = command("info", stdout=subprocess.DEVNULL, RNNKIT_ISA="sse9")
+    assert (done.returncode, b"RNNKIT_ISA is one of" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals as POSIX has them")
+def test_ctrl_c_during_the_first_imports_ends_with_130():
+    code = (
+        "import sys; from rnnkit.__main__ import main\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop()); main()"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(rnnkit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "rnnkit: interrupted\n")
 
 
 def test_missing_plot_extra(trained, monkeypatch):
@@ -402,4 +443,6 @@ def test_divergence_ends_with_5(trained):
     *warnings, last = done.stderr.splitlines()
     assert [line[-10:] for line in warnings] == [f"(return {n})" for n in (1, 2, 3)]
     assert last.startswith("rnnkit: the loss was not finite at step ")
-    assert run("predict", "wild").exit_code == 0
+    done = run("predict", "wild")
+    assert done.exit_code == 0
+    assert "note: this run was not judged: its training was interrupted or diverged" in done.stderr

@@ -4,6 +4,7 @@ import doctest
 import io
 import json
 import math
+import re
 import sys
 
 import numpy as np
@@ -62,6 +63,7 @@ def test_control_characters_are_shown():
         (9.9999e-9, "1.000e-08"),
         (math.inf, "inf"),
         (True, "True"),
+        (None, "–"),
         ("x", "x"),
     ],
 )
@@ -86,6 +88,23 @@ def test_note_is_one_line_on_stderr(capsys):
 
 
 # -- tables --------------------------------------------------------------------------------------------
+
+
+WIDE = ["", "this run", "naive", "seasonal naive"]
+FIGURES = [["inside the 80 % band of it", 123456.7, 2.5, 1.5], ["MASE", 0.75, None, 1.372]]
+
+
+@pytest.mark.parametrize(("columns", "kept"), [(24, 0), (40, 2), (52, 3), (80, 3)])
+def test_a_narrow_terminal_breaks_no_number(screen, monkeypatch, columns, kept):
+    seen = screen()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console.table(WIDE, FIGURES)
+    out = re.sub(r"\x1b\[[0-9;]*m", "", seen.getvalue())
+    table, _, rest = out.partition("left out for want of room: ")
+    assert max(map(len, table.splitlines())) <= columns
+    assert [figure in table for figure in ("123,457", "2.500", "1.372")] == [i < kept for i in range(3)]
+    assert rest.strip() == ", ".join(WIDE[1 + kept :])
+    assert ("inside the 80 % ban…" in table) == (columns == 52) or columns < 52
 
 
 def test_piped_table_is_plain_and_whole(capsys):

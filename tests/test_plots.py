@@ -100,10 +100,25 @@ def test_loss_curve(monkeypatch, tmp_path):
     figures = axes_of(monkeypatch)
     plots.loss(records, tmp_path / "x.png")
     (axes,) = figures[0].axes
-    training, selected = axes.lines
+    training, selected, best = axes.lines
     assert list(training.get_ydata()) == [3.0, 1.0]
     assert list(selected.get_xdata()) == [10, 20, 30]
-    assert [text.get_text() for text in axes.texts] == ["best 2"]
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([20], [2.0])
+    assert best.get_label() == "best 2 at step 20"
+    assert not axes.texts
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize(("n", "H"), [(60, 1), (60, 5), (60, 12), (300, 60)])
+def test_the_ends_of_time_are_labelled(monkeypatch, tmp_path, n, H):
+    figures = axes_of(monkeypatch)
+    found = fan(n, H)
+    plots.forecast(found, tmp_path / "x.png")
+    (axes,) = figures[0].axes
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    shown = len(axes.lines[0].get_xdata())
+    assert (names[0], names[-1]) == (found.history_times[0][-shown], found.times[0][-1])
+    assert list(axes.get_xticks())[:: len(names) - 1] == [1 - shown, H]
 
 
 def test_no_window_system_is_asked_for(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,6 +244,39 @@ def test_constant_empty_and_marked_values_are_said() -> None:
     marked = read("t,y\n" + "".join(f"{i},{-999 if i % 4 == 0 else i % 7}\n" for i in range(1, 29)))
     assert any("-999 stands 7 times apart from the others (0 to 6)" in n for n in marked.notices)
     assert marked.missing == 0
+    switch = read("t,y\n" + "".join(f"{i},{int(i % 4 == 0)}\n" for i in range(1, 29)))
+    assert not any("apart" in n for n in switch.notices)
+
+
+def test_a_bad_cell_among_numbers_is_named_and_words_are_left_out() -> None:
+    rows = [[f"2020-01-{d:02d}", str(d % 7), str(d % 5), "ok"] for d in range(1, 29)]
+    for bad in ("many", "inf"):
+        rows[4][1] = bad
+        content = "day,wind,sun,note,y\n" + "".join(",".join([*row, str(i)]) + "\n" for i, row in enumerate(rows))
+        with pytest.raises(DataError, match=rf"line 6, column 'wind'.*'{bad}'.*leave the column out with --past sun$"):
+            read(content)
+        assert read(content, past=["sun"]).past_names == ["sun"]
+
+
+SHOPS = [("north", d) for d in range(1, 9)] + [("south", d) for d in range(1, 9)]
+
+
+@pytest.mark.parametrize("order", [lambda pair: 0, lambda pair: pair[1]])
+def test_a_column_of_text_tells_series_apart_where_times_repeat(order: Any) -> None:
+    rows = sorted(SHOPS, key=order)
+    series = read("shop,city,date,qty\n" + "".join(f"{s},{s[0]}-town,2020-01-{d:02d},{d}\n" for s, d in rows))
+    assert (series.id_name, series.names, series.time_name) == ("shop", ["north", "south"], "date")
+    assert "column 'shop' names the series, as times repeat but not within it" in series.notices
+    years = read("country,year,pop\n" + "".join(f"{s},{1990 + d},{d * d}\n" for s, d in SHOPS))
+    assert (years.id_name, years.time_name, years.target) == ("country", "year", "pop")
+    seasons = read("year,half,y\n" + "".join(f"{1990 + d},{h},{d}\n" for d in range(9) for h in ("one", "two")))
+    assert (seasons.id_name, len(seasons)) == (None, 1)
+
+
+def test_the_error_of_repeated_times_names_the_column_that_would_tell_them_apart() -> None:
+    rows = [("north", d) for d in range(1, 20)] + [("south", d) for d in range(18, 30)]
+    with pytest.raises(DataError, match=r"name the column that tells the series apart: --id shop$"):
+        read("shop,date,qty\n" + "".join(f"{s},2020-01-{d:02d},{d}{s == 'south':d}\n" for s, d in rows))
 
 
 def test_the_fingerprint_is_that_of_the_content() -> None:

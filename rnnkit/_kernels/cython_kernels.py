@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit._kernels import Kernels
-from rnnkit.errors import RnnkitError
+from rnnkit.errors import UsageError
 
 _LEVELS = {"x86-64-v4": ("v4", 4), "x86-64-v3": ("v3", 3), "baseline": ("baseline", 1)}
 """Instruction set → suffix of its modules, x86-64 level that it needs; best first."""
@@ -52,13 +52,13 @@ def _choose() -> tuple[str, str]:
     forced = os.environ.get("RNNKIT_ISA", "")
     if forced:
         if forced not in _LEVELS:
-            raise RnnkitError(f"RNNKIT_ISA is one of {', '.join(_LEVELS)}, not {forced!r}")
+            raise UsageError(f"RNNKIT_ISA is one of {', '.join(_LEVELS)}, not {forced!r}")
         if _LEVELS[forced][1] > here:
-            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, which this machine does not support; unset it")
+            raise UsageError(f"RNNKIT_ISA asks for {forced}, which this machine does not support; unset it")
         try:
             _module("f32", _LEVELS[forced][0])
         except ImportError as error:
-            raise RnnkitError(f"RNNKIT_ISA asks for {forced}, for which this rnnkit was not built; unset it") from error
+            raise UsageError(f"RNNKIT_ISA asks for {forced}, for which this rnnkit was not built; unset it") from error
         return forced, "named by RNNKIT_ISA"
     for name, (suffix, level) in _LEVELS.items():
         if level <= here:

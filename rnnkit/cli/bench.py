@@ -35,10 +35,10 @@ from rnnkit.nn.threads import resolve
 @click.option("--against", multiple=True, type=click.Choice(list(PEERS)), help="Peer to compare with, repeated.")
 @click.option("--threads", default="auto", type=options.Threads(), help="Threads of every contestant.")
 @click.option(
-    "--rounds", default=50, type=click.IntRange(1), metavar="N", help="Most rounds of a comparison (default 50)."
+    "--rounds", default=50, type=options.AtLeast(1), metavar="N", help="Most rounds of a comparison (default 50)."
 )
 @click.option(
-    "--seconds", default=1.5, type=click.FloatRange(0), metavar="S", help="Time of a comparison (default 1.5)."
+    "--seconds", default=1.5, type=options.AtLeast(0.0), metavar="S", help="Time of a comparison (default 1.5)."
 )
 @options.quiet
 @options.as_json

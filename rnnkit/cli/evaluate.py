@@ -18,8 +18,10 @@ from rnnkit.cli import options
 )
 @click.argument("run", type=options.FOLDER)
 @click.argument("data")
-@click.option("--folds", type=click.IntRange(min=1), help="Origins to forecast from (default: as many as in training).")
-@click.option("--stride", type=click.IntRange(min=1), help="Steps between origins (default: the horizon).")
+@click.option(
+    "--folds", type=options.AtLeast(1), metavar="N", help="Origins to forecast from (default: as many as in training)."
+)
+@click.option("--stride", type=options.AtLeast(1), metavar="N", help="Steps between origins (default: the horizon).")
 @options.running
 @options.as_json
 def evaluate(
@@ -34,10 +36,16 @@ def evaluate(
     """Score a trained run on DATA, beside the simple baselines.
 
     Forecasts are scored from several origins over the end of DATA, texts whole; - is standard input.
+
+    \b
+    MASE     error over that of a seasonal naive forecast of the history; below 1 beats it
+    OWA      MASE and sMAPE over those of the M4 baseline, averaged; below 1 beats it
+    pinball  by how far, and on which side, the quantiles miss; lower is better
     """
     from rnnkit import api
     from rnnkit.cli import results
 
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
+    results.note_unjudged(model)
     found = model.evaluate(api.open_source(data), folds=folds, stride=stride)
     results.evaluated(run, model.task, found, json=json)

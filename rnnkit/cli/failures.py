@@ -10,12 +10,17 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
+from rnnkit.cli.settings import origin
 from rnnkit.console import visible
 from rnnkit.errors import RnnkitError
 
 INTERRUPTED = 130
+PLAIN = {
+    "is not a valid integer": "is not a whole number",
+    "is not a valid float": "is not a number",
+}
+"""What Click says of numbers → what a person would say."""
 
 
 class PipeClosedError(Exception):
@@ -70,18 +75,16 @@ def _usage(error: click.ClickException) -> str:
     """Click's message, with where a wrong value came from and where to look."""
     text = error.format_message().strip().rstrip(".")
     text = text[:1].lower() + text[1:]
+    for theirs, ours in PLAIN.items():
+        text = text.replace(theirs, ours)
     ctx = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption) and ctx is not None:
         known = [name for param in ctx.command.params for name in (*param.opts, *param.secondary_opts)]
         close = get_close_matches(error.option_name, known, 1)
         text = f"there is no option {error.option_name}" + (f"; did you mean {close[0]}?" if close else "")
     if isinstance(error, click.BadParameter) and error.param is not None and ctx is not None:
-        name = error.param.name or ""
-        source = ctx.get_parameter_source(name)
-        if source is ParameterSource.ENVIRONMENT:
-            text += f" (from {error.param.envvar})"
-        elif source is ParameterSource.DEFAULT_MAP:
-            text += f" (from {ctx.meta.get('rnnkit.config', 'rnnkit.toml')})"
+        where = origin(ctx, error.param)
+        text += f" (from {where})" if where else ""
     if ctx is None or "; " in text or text.endswith("?"):
         return text
     return f"{text}; {ctx.command_path} --help shows what there is"

@@ -47,12 +47,14 @@ def generate(
     RUN is a run's folder or a model file; without it the newest language run under runs/ writes.
     """
     from rnnkit import api, console
+    from rnnkit.cli.results import note_unjudged
 
     if run is None:
         run = api.newest("language")
         console.note(f"note: writing with {run}")
     seed = _seed(seed)
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
+    note_unjudged(model)
     pieces = model.generate(seed, length=length, temperature=temperature, top_k=top_k, top_p=top_p, rng=rng)
     if json:
         console.write_json(run=str(run), seed=seed, text="".join(pieces), rng=rng)

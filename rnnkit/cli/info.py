@@ -103,7 +103,7 @@ def _show_machine(found: dict[str, Any]) -> None:
 
 def _show_run(found: dict[str, Any]) -> None:
     from rnnkit import console
-    from rnnkit.cli.results import report
+    from rnnkit.cli.results import UNJUDGED, report
 
     headers = ["layer", "kind", "what", "shapes", "parameters"]
     rows = [[r["layer"], r["kind"], r["what"], _shapes(r["shapes"]), r["parameters"]] for r in found["layers"]]
@@ -117,7 +117,7 @@ def _show_run(found: dict[str, Any]) -> None:
     if found["report"]:
         report(found["report"])
     else:
-        console.write("It has not been judged yet: its training was interrupted; go on with rnnkit train --resume.")
+        console.write(f"{UNJUDGED[0].upper()}{UNJUDGED[1:]}.")
 
 
 def _shapes(shapes: dict[str, list[int]]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +14,8 @@ import click
 from click.core import ParameterSource
 
 from rnnkit.cells import CELLS
-from rnnkit.cli.settings import read_config
+from rnnkit.cli.settings import origin, read_config
+from rnnkit.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,6 +36,9 @@ class FromTable(click.ParamType):
     def names(self) -> list[str]:
         module, _, attribute = self.table.partition(":")
         return [*self.more, *getattr(importlib.import_module(module), attribute)]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.names())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in self.names():
@@ -58,6 +64,23 @@ class Duration(click.ParamType):
         if match is None:
             self.fail(f"{value!r} is not a time such as 90, 90s, 10m or 1h", param, ctx)
         return float(match[1]) * self._units[match[2]]
+
+
+class AtLeast(click.ParamType):
+    """A number from ``least`` on, whole where ``least`` is."""
+
+    def __init__(self, least: float) -> None:
+        self.least, self.name = least, "integer" if isinstance(least, int) else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        whole = isinstance(self.least, int)
+        try:
+            number = int(str(value)) if whole else float(value)
+        except ValueError:
+            number = math.nan
+        if not number >= self.least:
+            self.fail(f"{value!r} is not a {'whole ' * whole}number of at least {self.least:g}", param, ctx)
+        return number
 
 
 class Threads(click.ParamType):
@@ -117,11 +140,11 @@ plot = click.option("--plot", type=FILE, metavar="FILE", help="Draw a chart into
 
 running = combined(
     _flag("threads", Threads(), "Threads to use: auto (all that may be used) or a number."),
-    _flag("backend", BACKEND, "Kernels to run: auto, cython, numba or numpy."),
+    _flag("backend", BACKEND, "Kernels to run (default auto: the first that is there)."),
 )
 
 reading = combined(
-    _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn: auto (by the file), forecast or language."),
+    _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn (default auto: by the file)."),
     _flag("target", str, "Column to forecast; by default the only (or last) numeric one.", metavar="COLUMN"),
     _flag("time", str, "Column of dates or of whole numbers; found by default.", metavar="COLUMN"),
     _flag("id", str, "Column that says which series a row belongs to; found by default.", metavar="COLUMN"),
@@ -163,7 +186,7 @@ shaping = combined(
     _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),
     _flag("season", str, "Season in steps: auto (found), none, 24 or 24,168.", metavar="STEPS"),
     _flag("output", click.Choice(["quantile", "mean"]), "Quantiles with their bands (default) or the mean."),
-    _flag("val", float, "Share of the data kept from fitting to judge by (default 0.1)."),
+    _flag("val", float, "Share of the data, its last part, kept from fitting to judge by (default 0.1)."),
 )
 
 training = combined(
@@ -174,13 +197,13 @@ training = combined(
     _flag("lr", float, "Learning rate."),
     _flag("clip", float, "Largest norm of the gradient (default 1; 0 is off)."),
     _flag("clip-value", float, "Largest value in the gradient (default 0: off)."),
-    _flag("optimizer", FromTable("rnnkit.nn.optim:OPTIMIZERS"), "Optimiser: adamw (default), adam, sgd or rmsprop."),
+    _flag("optimizer", FromTable("rnnkit.nn.optim:OPTIMIZERS"), "Optimiser (default adamw)."),
     _flag("momentum", float, "Momentum of sgd and rmsprop."),
     _flag("weight-decay", float, "Weight decay of adamw."),
     _flag(
         "schedule",
         FromTable("rnnkit.nn.schedules:SCHEDULES"),
-        "Learning rate: cosine (default), constant, linear, plateau.",
+        "Course of the learning rate (default cosine).",
     ),
     _flag("warmup", float, "Linear rise of the learning rate: a share of the steps below 1, steps from 1 on."),
     _flag("patience", int, "Stop after this many evaluations without a better one (default: never)."),
@@ -196,6 +219,20 @@ training = combined(
         help="Settings from a run's config.toml; flags go before them.",
     ),
 )
+
+
+@contextmanager
+def naming_origin(ctx: click.Context) -> Iterator[None]:
+    """Refusals of an option inside say where its value came from, if not from the line."""
+    try:
+        yield
+    except UsageError as error:
+        flag = re.match(r"--[a-z-]+", str(error))
+        for param in ctx.command.params:
+            where = origin(ctx, param) if flag and flag[0] in param.opts else ""
+            if where:
+                raise UsageError(f"{error} (from {where})") from error
+        raise
 
 
 def given(ctx: click.Context, values: dict[str, Any], resume: bool = False) -> dict[str, Any]:

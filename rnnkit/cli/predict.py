@@ -19,7 +19,7 @@ from rnnkit.cli import options
 )
 @click.argument("run", type=options.FOLDER)
 @click.argument("data", required=False)
-@click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write to FILE rather than to stdout.")
+@click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write to FILE; - is stdout, also on a terminal.")
 @options.force
 @options.plot
 @options.running
@@ -39,11 +39,13 @@ def predict(
     RUN is a run's folder or a model file. The forecast goes on from the end of DATA (- is standard input),
     or from the end of what the run was trained on. Piped, it is CSV; on a terminal a table and a chart.
     """
-    from rnnkit import api
+    from rnnkit import api, outputs, plots
     from rnnkit.cli import results
-    from rnnkit.plots import ready
 
+    if out is not None:
+        outputs.ready(out, force)
     if plot is not None:
-        ready(plot)
+        plots.ready(plot)
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
-    results.forecast(model.predict(api.open_source(data)), run, json=json, out=out, force=force, plot=plot)
+    results.note_unjudged(model)
+    results.forecast(model.predict(api.open_source(data)), run, json=json, out=out, plot=plot)

@@ -14,10 +14,9 @@ import numpy as np
 
 from rnnkit import api, console
 from rnnkit.cli.charts import forecast_chart, loss_chart
-from rnnkit.errors import UsageError
-from rnnkit.modelfile import write_atomic
+from rnnkit.outputs import STDOUT, write
 from rnnkit.run import Run
-from rnnkit.tasks import Forecast, TaskJob
+from rnnkit.tasks import Forecast, Model, TaskJob
 from rnnkit.training import Finished
 
 METRICS: dict[str, tuple[str, str]] = {
@@ -41,6 +40,9 @@ CHOSEN: dict[str, tuple[str, ...]] = {
     "language": ("cell", "hidden", "layers", "embedding", "dropout", "level", "context", "batch", "steps", "lr"),
 }
 """Task → the settings worth a line, most telling first."""
+UNJUDGED = (
+    "this run was not judged: its training was interrupted or diverged; rnnkit train --resume goes on where it stopped"
+)
 ROWS = 24
 """Rows of a forecast that a terminal shows."""
 
@@ -54,6 +56,12 @@ def chosen(task: str, options: dict[str, Any]) -> dict[str, Any]:
 def in_order(metrics: dict[str, Any]) -> list[str]:
     """The names of metrics as ``METRICS`` has them, others after."""
     return [*(name for name in METRICS if name in metrics), *(name for name in metrics if name not in METRICS)]
+
+
+def note_unjudged(model: Model) -> None:
+    """Say of a run whose training did not reach its end that no figures stand behind it."""
+    if not model.meta.report:
+        console.note(f"note: {UNJUDGED}")
 
 
 def trained(finished: Finished, job: TaskJob, *, json: bool, plot: Path | None) -> None:
@@ -97,7 +105,7 @@ def report(found: dict[str, Any]) -> None:
         value = metrics[name]
         label, better = METRICS.get(name, (name, ""))
         if name.startswith("coverage"):
-            rows.append([label, _percent(value), *(_percent(b.get(name)) for b in baselines.values())])
+            rows.append([label, _percent(value), *(_percent(b.get(name, "")) for b in baselines.values())])
         else:
             figures = [value, *(b.get(name, "") for b in baselines.values())]
             rows.append([label, *console.numbers(figures, least=3)])
@@ -107,8 +115,9 @@ def report(found: dict[str, Any]) -> None:
     console.write(f"{'The run ' if found['verdict'].startswith(('beats', 'does')) else ''}{found['verdict']}.")
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else "–" if math.isnan(share) else f"{100 * share:.0f} %"
+def _percent(share: Any) -> str:
+    """A share in percent; what is no finite number as other figures have it."""
+    return f"{100 * share:.0f} %" if isinstance(share, float) and math.isfinite(share) else console.number(share)
 
 
 def _best(values: list[float | None], better: str) -> int | None:
@@ -159,7 +168,6 @@ def forecast(
     *,
     json: bool = False,
     out: Path | None = None,
-    force: bool = False,
     plot: Path | None = None,
 ) -> None:
     """A forecast as CSV or JSON, or on a terminal as a table and a chart."""
@@ -174,12 +182,10 @@ def forecast(
         return
     else:
         text = to_csv(found)
-    if out is None:
+    if out is None or out == STDOUT:
         sys.stdout.write(text)
         return
-    if out.exists() and not force:
-        raise UsageError(f"{out} exists; give another file with -o, or --force to replace it")
-    write_atomic(out, text.encode())
+    write(out, text.encode())
     console.note(f"wrote {out}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from rnnkit.errors import UsageError
 
@@ -41,6 +42,14 @@ def defaults(ctx: click.Context, command: str) -> dict[str, dict[str, Any]]:
             raise UsageError(f"{at}: tables named by a command were expected, found {name!r}{_near(name, COMMANDS)}")
         found[name] = _checked(FILE, text, table, dict(_options(ctx, name)))
     return found
+
+
+def origin(ctx: click.Context, param: click.Parameter) -> str:
+    """The variable or the file that set an option, '' for flags and defaults."""
+    source = ctx.get_parameter_source(param.name or "")
+    if source is ParameterSource.ENVIRONMENT:
+        return str(param.envvar)
+    return str(ctx.meta.get("rnnkit.config", FILE)) if source is ParameterSource.DEFAULT_MAP else ""
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -92,6 +101,8 @@ def _checked(path: Path, text: str, table: dict[str, Any], known: dict[str, clic
             raise UsageError(f"{where}: {key} is {'true or false' if switch else 'a value'}, not {value!r}")
         if isinstance(value, list) and not param.multiple:
             raise UsageError(f"{where}: {key} is a single value, not the list {value!r}")
+        if isinstance(value, float) and isinstance(param.type, click.types.IntParamType):  # Click would round it
+            raise UsageError(f"{where}: {key} is a whole number, not {value!r}")
         values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
     return values
 

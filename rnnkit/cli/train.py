@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rnnkit.cli import options
+from rnnkit.errors import UsageError
 
 
 @click.command(
@@ -22,7 +23,9 @@ from rnnkit.cli import options
 @click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run and its settings; DATA may be left out.")
 @options.force
-@click.option("--from", "start_from", type=str, metavar="RUN", help="Start from the weights of that run.")
+@click.option(
+    "--from", "start_from", metavar="RUN", help="Start from the weights of that run; the shape must be the same."
+)
 @options.reading
 @options.shaping
 @options.training
@@ -54,13 +57,21 @@ def train(
     if plot is not None:
         ready(plot)
     given = options.given(ctx, settings, resume)
+    if out is not None and out.exists() and not (resume or force):
+        raise UsageError(f"{out} exists; give another folder with -o, --force to replace it or --resume to go on")
     if resume:
         out = out or api.default_run(data or _missing(), resume=True)
         given = {**api.options_of(out), **given}
         if data is None and given.get("data") == "-":
             raise click.UsageError(f"{out} was trained on standard input, which cannot be read again; give DATA")
     values = {**given, "data": data or given.get("data") or _missing()}
-    job = api.prepare(values["data"], api.make_options(values))
+    start_from = None if resume else values.get("start_from")
+    if start_from is not None:
+        api.load(start_from)  # before the data is read
+    with options.naming_origin(ctx):
+        job = api.prepare(values["data"], api.make_options(values))
+    if start_from is not None:
+        api.start_weights(job, start_from)  # before the notes
     finished = watching.train(job, quiet, out=out, resume=resume, force=force)
     results.trained(finished, job, json=json, plot=plot)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,6 +67,10 @@ def find_roles(table: Table, time: str | None, target: str | None, id: str | Non
         id = _guess_id(table, given)
         if id is not None:
             notices.append(f"column '{id}' names the series")
+        else:
+            id = _guess_id_by_times(table, time, given)
+            if id is not None:
+                notices.append(f"column '{id}' names the series, as times repeat but not within it")
     if time is None:
         time, axis = _guess_time(table, [n for n in given if n != time] + ([id] if id else []), id)
         counted = "no column looks like a time; rows are counted from 1"
@@ -90,6 +95,43 @@ def _guess_id(table: Table, taken: list[str]) -> str | None:
         if name.casefold() in ID_NAMES and name not in taken and np.unique(table.columns[name]).size < table.rows:
             return name
     return None
+
+
+def _guess_id_by_times(table: Table, time: str | None, taken: list[str]) -> str | None:
+    """The column within which times are unique, where a third of them or more repeat.
+
+    Bare numbers that repeat (years, with seasons beside them) must come in blocks, one for each series.
+    """
+    times = [time] if time else [n for n in table.names if n not in taken and _words(n) & TIME_NAMES]
+    for name in times:
+        if 3 * np.unique(table.columns[name]).size > 2 * table.rows:
+            continue
+        for id in tell_apart(table, name, taken):
+            cells = table.columns[id]
+            if _is_date(table, name) or np.count_nonzero(cells[1:] != cells[:-1]) + 1 == np.unique(cells).size:
+                return id
+    return None
+
+
+def _is_date(table: Table, name: str) -> bool:
+    found = parse_dates(table.columns[name][:1], compact=False)
+    return isinstance(found, Dates) and not _digits_only(found)
+
+
+def tell_apart(table: Table, time: str, taken: Sequence[str]) -> list[str]:
+    """The columns of text and not of time, that with the fewest values first, within which no time comes twice."""
+    times = table.columns[time].tolist()
+    found = []
+    for name in table.names:
+        if name == time or name in taken or _words(name) & TIME_NAMES or _is_date(table, name):
+            continue
+        if table.is_missing(name).any() or _is_numeric(table, name):
+            continue
+        cells = table.columns[name].tolist()
+        count = len(set(cells))
+        if 2 * count <= table.rows and len(set(zip(cells, times, strict=True))) == table.rows:
+            found.append((count, name))
+    return [name for _, name in sorted(found, key=lambda pair: pair[0])]
 
 
 def _guess_time(table: Table, taken: list[str], id: str | None) -> tuple[str | None, TimeAxis]:
@@ -208,7 +250,7 @@ def _guess_target(table: Table, names: list[str]) -> str:
 def _guess_past(table: Table, names: list[str], id: str | None, notices: list[str]) -> list[str]:
     kept = []
     for name in names:
-        reason = _unusable(table, name, id)
+        reason = _unusable(table, name, id, [n for n in names if n != name])
         if reason:
             notices.append(f"column '{name}' is left out: {reason}")
         else:
@@ -218,14 +260,21 @@ def _guess_past(table: Table, names: list[str], id: str | None, notices: list[st
     return kept
 
 
-def _unusable(table: Table, name: str, id: str | None) -> str:
-    """Why a column cannot be a past input, or an empty string."""
+def _unusable(table: Table, name: str, id: str | None, others: list[str]) -> str:
+    """Why a column cannot be a past input, or an empty string. Raises DataError for a bad cell among numbers."""
     values, wrong = table.parse(name)
-    if wrong is not None:
+    if wrong is not None and not _is_numeric(table, name):
         return f"it holds text ('{shown(table.columns[name][wrong])}' on line {table.lines[wrong]})"
+    missing = table.missing[name]
+    if missing > 0.5 * table.rows:
+        return f"{missing / table.rows:.0%} of it is missing"
+    if wrong is not None:
+        good = ",".join(n for n in others if table.parse(n)[1] is None)
+        try:
+            table.numeric(name)
+        except DataError as error:
+            raise DataError(f"{error}, or leave the column out with --past {shlex.quote(good)}") from error
     present = values[~np.isnan(values)]
-    if len(present) < 0.5 * table.rows:
-        return f"{1 - len(present) / table.rows:.0%} of it is missing"
     if np.all(present == present[0]):
         return f"it is always {present[0]:g}"
     if _is_clock(values, table, id, bool(_words(name) & TIME_NAMES)):

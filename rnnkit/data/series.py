@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from rnnkit.data.frequency import Frequency, find_frequency
 from rnnkit.data.periods import find_periods
-from rnnkit.data.roles import Roles, find_roles
+from rnnkit.data.roles import Roles, find_roles, tell_apart
 from rnnkit.data.source import Source, shown
 from rnnkit.data.tables import Table, read_table
 from rnnkit.errors import DataError, UsageError
@@ -160,7 +161,10 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
     if all(cells[row] == cells[other] for cells in table.columns.values()):
         return
     assert roles.time is not None
-    remedy = "keep one of them" if roles.id else "keep one of them, or name the column that tells the series apart"
+    remedy = "keep one of them"
+    if roles.id is None:
+        apart = next(iter(tell_apart(table, roles.time, [roles.target, *roles.past])), None)
+        remedy += ", or name the column that tells the series apart" + (f": --id {shlex.quote(apart)}" if apart else "")
     at = shown(table.columns[roles.time][row])
     raise DataError(
         f"{table.path}, lines {table.lines[row]} and {table.lines[other]}: both are at {at} in column '{roles.time}' "
@@ -281,6 +285,8 @@ def _missing_mark(table: Table, name: str) -> str:
     """A notice on a repeated number far from all others, or the only negative one: perhaps a mark for missing."""
     numbers, _ = table.parse(name)
     present = numbers[np.isfinite(numbers)]
+    if len(np.unique(present)) <= 3:  # a switch or a class
+        return ""
     for extreme in (present.min(), present.max()):
         rest = present[present != extreme]
         count = len(present) - len(rest)
