@@ -19,7 +19,7 @@ def test_a_sample_works_untimed_first_and_is_the_mean_of_its_calls():
 
     def call():
         calls.append(time.perf_counter())
-        time.sleep(0.002 if len(calls) > 5 else 0.1)  # slow at first
+        time.sleep(0.002 if len(calls) > 3 else 0.1)  # slow at first
 
     seconds = sample(call, settle=0.45, least=0.02)
     assert len(calls) > 6
