@@ -26,7 +26,7 @@ from rnnkit.nn.clipping import clip_by_norm, clip_by_value, norm
 from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
-from rnnkit.nn.threads import single_blas
+from rnnkit.nn.threads import single_blas, spread
 from rnnkit.run import Run
 
 RETURNS = 3
@@ -105,6 +105,7 @@ class _Trainer:
         self.job, self.max_seconds, self.start, self.save_every = job, max_seconds, start, save_every
         self.began = time.monotonic()
         self.saving = 0.0  # seconds that the last save took
+        self.passes = 0
 
     # -- beginning and going on ------------------------------------------------------------
 
@@ -228,6 +229,9 @@ class _Trainer:
     def _step(self, step: int) -> float | None:
         """One update; None when the loss or its gradient is not finite, and then nothing moved."""
         progress, plan, parameters = self.progress, self.plan, self.network.parameters
+        if self.passes == 1:  # the first one woke the threads
+            spread()
+        self.passes += 1
         batch = self.job.batch(self.job.stages[progress.stage], step)
         self.tape.begin(step, lengths=batch.lengths)
         y, state = self.network.forward(batch.x, None if batch.fresh else self.state, self.tape)
