@@ -26,7 +26,7 @@ from rnnkit.nn.clipping import clip_by_norm, clip_by_value, norm
 from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
-from rnnkit.nn.threads import single_blas, spread
+from rnnkit.nn.threads import apart, single_blas
 from rnnkit.run import Run
 
 RETURNS = 3
@@ -75,12 +75,13 @@ def train(
     """
     trainer = _Trainer(job, max_seconds, start, save_every)
     events = chain(trainer.resume(Run(path)) if resume else trainer.begin(path, replace), trainer.loop(interrupted))
-    while True:  # what is set for the work is not left set for whoever takes the events
-        with _quiet():
-            event = next(events, None)
-        if event is None:
-            return
-        yield event
+    with apart() as trainer.part:
+        while True:  # what is set for the work is not left set for whoever takes the events
+            with _quiet():
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
 
 
 @contextmanager
@@ -92,8 +93,9 @@ def _quiet() -> Iterator[None]:
 
 def expected_seconds(job: Job) -> float:
     """How long a training would take here, from half a second of its steps; early stopping may end it sooner."""
-    with _quiet():
-        per_step, per_select = _Trainer(job, None, None, math.inf).measure(0.5)
+    trainer = _Trainer(job, None, None, math.inf)
+    with apart() as trainer.part, _quiet():
+        per_step, per_select = trainer.measure(0.5)
     steps = job.plan.stop or job.plan.steps
     return len(job.stages) * steps * per_step + steps // job.plan.evaluate_every * per_select
 
@@ -106,6 +108,7 @@ class _Trainer:
         self.began = time.monotonic()
         self.saving = 0.0  # seconds that the last save took
         self.passes = 0
+        self.part: Callable[[], None] = lambda: None
 
     # -- beginning and going on ------------------------------------------------------------
 
@@ -229,8 +232,8 @@ class _Trainer:
     def _step(self, step: int) -> float | None:
         """One update; None when the loss or its gradient is not finite, and then nothing moved."""
         progress, plan, parameters = self.progress, self.plan, self.network.parameters
-        if self.passes == 1:  # the first one woke the threads
-            spread()
+        if self.passes == 1 and self.network.threads > 1:  # the first one woke them
+            self.part()
         self.passes += 1
         batch = self.job.batch(self.job.stages[progress.stage], step)
         self.tape.begin(step, lengths=batch.lengths)

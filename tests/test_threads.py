@@ -25,7 +25,7 @@ def test_numbers_of_threads_are_checked(wrong):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
-def test_spreading_leaves_every_thread_free_to_go_anywhere():
+def test_threads_kept_apart_are_free_again_afterwards():
     allowed, seen, done = os.sched_getaffinity(0), [], threading.Event()
 
     def wait():
@@ -36,7 +36,10 @@ def test_spreading_leaves_every_thread_free_to_go_anywhere():
     other.start()
     while not seen:
         time.sleep(0.001)
-    threads.spread()
+    with threads.apart() as part:
+        part()
+        assert os.sched_getaffinity(seen[0]) <= allowed
+        assert len(os.sched_getaffinity(seen[0])) >= len(allowed) - 1
     assert os.sched_getaffinity(seen[0]) == allowed == os.sched_getaffinity(0)
     done.set()
     other.join()

@@ -37,6 +37,11 @@ class Network:
         return self
 
     @property
+    def threads(self) -> int:
+        """The most threads that one of its layers uses."""
+        return max((layer.threads for _, layer in self.root.walk() if isinstance(layer, Recurrent)), default=1)
+
+    @property
     def parameters(self) -> Parameters:
         return self.root.bound()
 

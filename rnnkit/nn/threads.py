@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from rnnkit.errors import UsageError
 
 
+@cache  # as it was at first: ``apart`` confines the caller for a while
 def available() -> int:
     """Threads worth starting: processors this process may use, less what a cgroup quota withholds."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -47,24 +48,33 @@ def resolve(threads: int | str = "auto") -> int:
     return count
 
 
-def spread() -> None:
-    """Move this process's other threads off the caller's processor, once; afterwards they may go anywhere again.
+@contextmanager
+def apart() -> Iterator[Callable[[], None]]:
+    """Yields a function that holds the caller on its processor and all other threads off it, until the end.
 
-    Threads that sleep between passes tend to be woken where their waker runs, and Linux then takes seconds to
-    part them (4 s measured, at half speed). Elsewhere, or where it is not allowed, nothing happens.
+    Threads that sleep at barriers tend to be woken where their waker runs, and Linux may leave them there for
+    seconds or for good: two then run as one. Where affinity does not exist or is not allowed, nothing happens.
     """
+    moved: dict[int, set[int]] = {}
+
+    def part() -> None:
+        with suppress(AttributeError, OSError, ValueError, IndexError):
+            caller = threading.get_native_id()
+            stat = Path(f"/proc/self/task/{caller}/stat").read_text()
+            here = int(stat.rpartition(")")[2].split()[36])  # proc(5): the processor last run on
+            for task in map(int, os.listdir("/proc/self/task")):
+                allowed = os.sched_getaffinity(task)
+                place = {here} if task == caller else allowed - {here}
+                if place and len(allowed) > 1:
+                    moved.setdefault(task, allowed)
+                    os.sched_setaffinity(task, place)
+
     try:
-        caller = threading.get_native_id()
-        allowed = os.sched_getaffinity(0)
-        with open(f"/proc/self/task/{caller}/stat") as stat:
-            here = int(stat.read().rpartition(")")[2].split()[36])  # proc(5): the processor last run on
-        others = sorted(allowed - {here})
-        tasks = sorted(int(task) for task in os.listdir("/proc/self/task") if int(task) != caller)
-        for i, task in enumerate(tasks if others else ()):
-            os.sched_setaffinity(task, {others[i % len(others)]})
-            os.sched_setaffinity(task, allowed)
-    except (AttributeError, OSError, ValueError, IndexError):
-        return
+        yield part
+    finally:
+        for task, allowed in moved.items():
+            with suppress(OSError):  # it may have ended
+                os.sched_setaffinity(task, allowed)
 
 
 @contextmanager
