@@ -19,24 +19,31 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rnnkit.errors import RnnkitError
+from rnnkit.nn.threads import apart
 
 SETTLE = 0.06
-"""Seconds of untimed work before a sample: for some 40 ms a pool that slept may have its threads on one core."""
+"""Seconds of untimed work before a sample, in which caches and clock frequencies come back."""
 SAMPLE = 0.02
 """Seconds that a sample takes at least, far above the clock's resolution."""
 
 
 def sample(call: Callable[[], Any], settle: float = SETTLE, least: float = SAMPLE) -> float:
-    """Seconds per call: the mean over as many calls as take ``least``, after working untimed for ``settle``."""
-    calls, began = 0, time.perf_counter()
-    while calls == 0 or time.perf_counter() - began < settle:
-        call()
-        calls += 1
-    repeats = max(1, math.ceil(least * calls / (time.perf_counter() - began)))
-    began = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - began) / repeats
+    """Seconds per call: the mean over as many calls as take ``least``, after working untimed for ``settle``.
+
+    The caller's thread has its processor to itself meanwhile, as while training.
+    """
+    with apart() as part:
+        call()  # wakes the threads
+        part()
+        calls, began = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - began < settle:
+            call()
+            calls += 1
+        repeats = max(1, math.ceil(least * calls / (time.perf_counter() - began)))
+        began = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - began) / repeats
 
 
 def rest(longest: float = 0.5) -> None:
