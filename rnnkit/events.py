@@ -16,7 +16,7 @@ class Started:
     run: Run
     plan: Plan
     parameters: int
-    resumed: int  # steps that an earlier session did, 0 for a new run
+    resumed: int  # steps done before it was interrupted, 0 for a new run
 
 
 @dataclass(frozen=True)

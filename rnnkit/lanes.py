@@ -33,12 +33,12 @@ def sample(call: Callable[[], Any], settle: float = SETTLE, least: float = SAMPL
     The caller's thread has its processor to itself meanwhile, as while training.
     """
     with apart() as part:
-        call()  # wakes the threads
-        part()
         calls, began = 0, time.perf_counter()
         while calls == 0 or time.perf_counter() - began < settle:
             call()
             calls += 1
+            if calls == 1:  # it woke the threads
+                part()
         repeats = max(1, math.ceil(least * calls / (time.perf_counter() - began)))
         began = time.perf_counter()
         for _ in range(repeats):
