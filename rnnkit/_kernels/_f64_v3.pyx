@@ -1,7 +1,3 @@
 # The kernels in float64, built for x86-64-v3; all that they share is in kernels.pxi.
-ctypedef double real
-cdef enum:
-    LANES = 8  # 64 bytes of real
-DTYPE = "float64"
-
+include "float64.pxi"
 include "kernels.pxi"

@@ -80,9 +80,15 @@ for _each in _MODULES.values():  # a forked child has none of its parent's threa
     os.register_at_fork(after_in_child=_each.one_thread)
 
 
-def _prepare(variant: str, params: Mapping[str, np.ndarray]) -> Any:
+def _prepare(
+    variant: str,
+    params: Mapping[str, np.ndarray],
+    table: np.ndarray | None = None,
+    precision: str = "float32",
+    threads: int = 1,
+) -> Any:
     module = _MODULES[params["W"].dtype]
-    return module.Weights(variant, params)
+    return module.Weights(variant, params, table, threads)
 
 
 def _allocate(weights: Any, T: int, B: int, training: bool) -> Any:

@@ -1,103 +1,101 @@
 # r, z = σ(x W + h R + b), q = h R_n + bn, n = tanh(x W_n + b_n + r ⊙ q), h' = (1 − z) ⊙ n + z ⊙ h.
-# A panel's sums lie as [n_x r z q]: x feeds the first three, h the last three.  The tape keeps [n r z q], which
-# backward turns into [dn dr dz dn⊙r]: what met x are its first three blocks, what met h its last three.
+# A panel holds [n r z q] of LANES units: x feeds the first three, h the last three.  Backward turns it into
+# [dn dr dz dn⊙r]: what met x are its first three groups, what met h its last three.
 
 
-cdef void gru_after_units(real* a, const real* h_old, real* h_new, Py_ssize_t n) noexcept nogil:
-    """INOUT ``a``: the sums [n_x r z q] of one group of units, then [n r z q].  OUT: n units of h'."""
-    cdef real m[LANES]
-    cdef real r[LANES]
-    cdef real z[LANES]
-    cdef real q[LANES]
-    cdef real h[LANES]
+cdef inline void gru_after_lanes(const real* a, const real* h_old, real* h_new, real* kept) noexcept nogil:
+    """IN ``a``: the sums [n_x r z q] of one group of units.  OUT: h' and, unless NULL, [n r z q]."""
     cdef int l
-    memcpy(m, a, sizeof(m))
-    memcpy(r, a + LANES, sizeof(r))
-    memcpy(z, a + 2 * LANES, sizeof(z))
-    memcpy(q, a + 3 * LANES, sizeof(q))
-    load(h, h_old, n)
-    for l in range(LANES):
-        r[l] = sigmoid(r[l])
-        z[l] = sigmoid(z[l])
-        m[l] = tanh_(m[l] + r[l] * q[l])
-        h[l] = (1 - z[l]) * m[l] + z[l] * h[l]
-    copy(h_new, h, n)
-    memcpy(a, m, sizeof(m))
-    memcpy(a + LANES, r, sizeof(r))
-    memcpy(a + 2 * LANES, z, sizeof(z))
+    cdef vec m, r, z, q
+    for l from 0 <= l < LANES by VL:
+        r = sigmoid_v(get(a + LANES + l))
+        z = sigmoid_v(get(a + 2 * LANES + l))
+        q = get(a + 3 * LANES + l)
+        m = tanh_v(get(a + l) + r * q)
+        if kept != NULL:
+            put(kept + l, m)
+            put(kept + LANES + l, r)
+            put(kept + 2 * LANES + l, z)
+            put(kept + 3 * LANES + l, q)
+        put(h_new + l, (splat(1) - z) * m + z * get(h_old + l))
 
 
-cdef void gru_after_step(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+cdef inline void gru_after_units(const real* a, const real* h_old, real* h_new, real* kept, Py_ssize_t n) noexcept nogil:
+    """``gru_after_lanes`` of n units."""
+    cdef real h[LANES]
+    if n == LANES:
+        gru_after_lanes(a, h_old, h_new, kept)
+    else:
+        load(h, h_old, n)
+        gru_after_lanes(a, h, h, kept)
+        copy(h_new, h, n)
+
+
+cdef void gru_after_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t I = p.I, H = p.H, j, r, at, n, row, rows
-    cdef int q
-    cdef const real* P = p.forth
-    for j from 0 <= j < H by LANES:
-        n = least(LANES, H - j)
-        row = r0
-        while row < r1:
-            rows = least(MR, r1 - row)
-            if not all_dead(p, s.t, row, rows):
-                start_tile(a, rows, PANEL, p.bias + j * 4)
-                product(<int>rows, 3 * LANES, I, s.x + row * I, I, 1, P, 3 * LANES, a)
-                product(<int>rows, 3 * LANES, H, s.hr + row * H, H, 1, P + I * 3 * LANES, 3 * LANES, a + LANES)
+    cdef const real* seed[MR]
+    cdef const real* x[MR]
+    cdef const real* h[MR]
+    cdef Py_ssize_t I = p.I, H = p.H, j, jj, i, at, n, row, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
+    cdef const real* P
+    cdef int r, rows
+    for jj in range(last - first):
+        j = turn(jj, first, last, s.odd)
+        n = least(LANES, H - j * LANES)
+        P = p.forth + j * (I + H) * 3 * LANES
+        i = 0
+        while i < s.alive:
+            rows = height(s.alive - i)
             for r in range(rows):
-                at = (row + r) * H + j
-                if alive(p, s.t, row + r):
-                    gru_after_units(a + r * PANEL, s.h_old + at, s.h_new + at, n)
-                    if p.training:
-                        for q in range(4):
-                            copy(s.gates + (row + r) * p.ldg + q * H + j, a + r * PANEL + q * LANES, n)
-                else:
-                    copy(s.h_new + at, s.h_old + at, n)
-            row += rows
-        P += (I + H) * 3 * LANES
+                row = w.rows[i + r]
+                seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
+            cell_product(rows, PANEL, True, seed, riding(p), x, P, H, h, P + I * 3 * LANES, a)
+            for r in range(rows):
+                at = w.rows[i + r] * H + j * LANES
+                gru_after_units(a + r * PANEL, s.h_old + at, s.h_new + at,
+                                gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n)
+            i += rows
 
 
-cdef void gru_after_back_row(Py_ssize_t H, real* gates, const real* h_old, const real* dy, real* dh) noexcept nogil:
+cdef inline void gru_after_back_lanes(real* gates, const real* h_old, const real* dy, real* dh) noexcept nogil:
     """INOUT ``gates``: [n r z q], then [dn dr dz dn⊙r]; ``dh``: of h', then what of it reaches h through z alone."""
-    cdef real m[LANES]
-    cdef real r[LANES]
-    cdef real z[LANES]
-    cdef real q[LANES]
+    cdef int l
+    cdef vec m, r, z, q, d, e, one = splat(1)
+    for l from 0 <= l < LANES by VL:
+        m, r, z, q = get(gates + l), get(gates + LANES + l), get(gates + 2 * LANES + l), get(gates + 3 * LANES + l)
+        d = get(dy + l) + get(dh + l)
+        e = d * (one - z) * (one - m * m)
+        put(gates + l, e)
+        put(gates + LANES + l, e * q * r * (one - r))
+        put(gates + 2 * LANES + l, d * (get(h_old + l) - m) * z * (one - z))
+        put(gates + 3 * LANES + l, e * r)
+        put(dh + l, d * z)
+
+
+cdef inline void gru_after_back_units(real* gates, const real* h_old, const real* dy, real* dh,
+                                      Py_ssize_t n) noexcept nogil:
+    """``gru_after_back_lanes`` of n units; the gradients beyond them are zero."""
     cdef real h[LANES]
     cdef real d[LANES]
     cdef real e[LANES]
-    cdef Py_ssize_t j, n
-    cdef real dm
-    cdef int l
-    for j from 0 <= j < H by LANES:
-        n = least(LANES, H - j)
-        load(m, gates + j, n)
-        load(r, gates + H + j, n)
-        load(z, gates + 2 * H + j, n)
-        load(q, gates + 3 * H + j, n)
-        load(h, h_old + j, n)
-        load(d, dy + j, n)
-        load(e, dh + j, n)
-        for l in range(LANES):
-            d[l] += e[l]
-            e[l] = d[l] * z[l]
-            dm = d[l] * (1 - z[l]) * (1 - m[l] * m[l])
-            z[l] = d[l] * (h[l] - m[l]) * z[l] * (1 - z[l])
-            m[l] = dm
-            d[l] = dm * r[l]
-            r[l] = dm * q[l] * r[l] * (1 - r[l])
-        copy(gates + j, m, n)
-        copy(gates + H + j, r, n)
-        copy(gates + 2 * H + j, z, n)
-        copy(gates + 3 * H + j, d, n)
-        copy(dh + j, e, n)
+    if n == LANES:
+        gru_after_back_lanes(gates, h_old, dy, dh)
+    else:
+        load(h, h_old, n)
+        load(d, dy, n)
+        load(e, dh, n)
+        gru_after_back_lanes(gates, h, d, e)
+        copy(dh, e, n)
+        blank(gates, 4, n)
 
 
-cdef void gru_after_back_step(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-    cdef Py_ssize_t H = p.H, row, at
-    for row in range(r0, r1):
-        at = row * H
-        if alive(p, s.t, row):
-            gru_after_back_row(H, s.gates + row * p.ldg, s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at)
-        else:
-            memset(s.gates + row * p.ldg, 0, 4 * H * sizeof(real))
-    add_back(p, s, r0, r1, p.back, s.gates + H, 3 * H)
-    if p.dx != NULL:
-        store_dx(p, s, r0, r1, 3 * H)
+cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
+    cdef Py_ssize_t H = p.H, j, i, at, n
+    for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
+        n = least(LANES, H - j * LANES)
+        for i in range(s.alive):
+            at = w.rows[i] * H + j * LANES
+            gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n)
+    if w.meets:
+        rnnkit_wait(w.barrier, w.team)
+    add_back(p, s, w, p.back, LANES, 3 * LANES, False)

@@ -4,11 +4,13 @@
 # states [T+1,B,H] with slot t the state before step t (slot t+1 in reverse).
 #
 # How it works.  Weights are packed once into panels of at most PANEL columns, LANES columns to a group (64 bytes, one
-# or more vector registers), padded with zero columns.  The one hot loop is `tile` in product.pxi: MR rows times a
-# panel, all sums in registers.  A cell's panel holds every gate of the same units, so that x_t and h_{t-1} run
-# through the K loop one after the other and the gates are finished where the sums lie, in a buffer in L1.  A thread
-# walks all steps for its own rows and meets no barrier; weight gradients are sharded by output tile.  An output is
-# always summed in the same order, whatever tile or thread it falls to: results do not depend on `threads`.
+# or more vector registers), padded with zero columns.  The hot loops are the tiles of product.pxi and cell.pxi: MR rows
+# times a panel, all sums in registers.  A cell's panel holds every gate of the same units, so that x_t and h_{t-1} run
+# through the K loop one after the other and the gates are finished where the sums lie, in a buffer in L1.  The sums of a
+# step start from the bias, from a token's row of the projected table, or from x W + b of a chunk of steps.  A worker
+# walks all steps for its own rows and meets nobody, or for its own units and meets the others at every step; products
+# over many steps are sharded by tiles of what comes out.  An output is always summed in the same order, whatever tile
+# or worker it falls to: results do not depend on `threads`.
 from cython.parallel cimport parallel
 from libc.math cimport tanh
 from libc.stdint cimport uintptr_t
@@ -26,17 +28,27 @@ cdef extern from "platform.h" nogil:
     unsigned rnnkit_flush_denormals()
     void rnnkit_restore(unsigned mode)
 
+cdef extern from "barrier.h" nogil:
+    ctypedef struct rnnkit_barrier:
+        pass
+    void rnnkit_wait(rnnkit_barrier* barrier, int team)
+
 cdef enum:
     MR = 6  # rows of a tile
     PANEL = 4 * LANES  # columns of a panel
 
 include "math.pxi"
+include "lanes.pxi"
 include "product.pxi"
+include "packing.pxi"
+include "cell.pxi"
 include "pass.pxi"
 include "rnn.pxi"
 include "lstm.pxi"
 include "gru_after.pxi"
 include "gru_before.pxi"
+include "project.pxi"
 include "gradients.pxi"
 include "walk.pxi"
+include "weights.pxi"
 include "layer.pxi"

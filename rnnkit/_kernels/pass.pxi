@@ -1,26 +1,41 @@
-# One pass over time as the workers see it: sizes, weights, buffers, and the pointers of one step.
+# One pass over time as the workers see it: sizes, weights, buffers, a worker's share, and the pointers of one step.
+#
+# Gates lie in panels from end to end: panel j holds every gate of its units in `cols` columns, for all rows of the
+# tape one after the other.  So a tile of the forward product is stored as it is, and the products of backward read
+# whole panels without a copy.  All panels are `width` wide but the last one of a vanilla RNN, which has none to spare.
 
 cdef enum:
     RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE
+    BIAS, TOKENS, PROJECTED  # where the sums of a step start
 
 
 cdef struct Pass:
     int variant, reverse, training
     Py_ssize_t B, I, H, start, stop
+    Py_ssize_t width, panels  # of the gates
     # IN: the weights, packed (see Weights)
     const real* forth
     const real* candidate
-    const real* bias
     const real* back
     const real* back_n
     const real* back_x
-    # the tape: steps apart by `tape_step` rows (0 when nothing is kept), gates in rows of ldg
-    Py_ssize_t ldg, tape_step
+    # where sums start: per panel, `seed_rows` rows of its columns
+    int seed_kind
+    Py_ssize_t seed_rows, seed_first
+    const real* seed
+    real* projected  # the buffer of a chunk of x W + b
+    const real* bias
+    # the tape: steps apart by `tape_step` rows (0 when nothing is kept) of `tape_rows`
+    Py_ssize_t tape_step, tape_rows
     real* gates
     real* hr
     real* rh
+    real* token_sums
     # IN and INOUT: the caller's arrays
     const real* x
+    const Py_ssize_t* ids
+    const real* table
+    Py_ssize_t V
     real* h
     real* c
     const Py_ssize_t* lengths
@@ -31,14 +46,23 @@ cdef struct Pass:
     real* dx
 
 
+# What one worker does of a step: the rows of its list, the longest first, and the units [unit, end).
+cdef struct Share:
+    const Py_ssize_t* rows
+    Py_ssize_t count, unit, end
+    int thread, team
+    bint meets  # whether the others work on the same rows
+    rnnkit_barrier* barrier
+
+
 cdef struct Step:
-    Py_ssize_t t
+    Py_ssize_t t, alive  # rows of the share that have a step t
+    bint odd  # every other step goes through the panels from the last to the first: some are still in the cache
     const real* x
     real* h_old
     real* h_new
     real* c_old
     real* c_new
-    real* gates
     real* hr  # what R meets: h_old, or mask ⊙ h_old
     real* rh  # reset-before GRU: r ⊙ hr
 
@@ -47,105 +71,133 @@ cdef inline Step step_at(const Pass* p, Py_ssize_t t) noexcept nogil:
     """The rows of step t in every array (row 0 of the batch)."""
     cdef Step s
     cdef Py_ssize_t BH = p.B * p.H, old = t + 1 if p.reverse else t, new = t if p.reverse else t + 1
-    s.t = t
-    s.x = p.x + t * p.B * p.I
+    s.t, s.odd, s.alive = t, t % 2, 0
+    s.x = p.x + t * p.B * p.I if p.x != NULL else NULL
     s.h_old = p.h + old * BH
     s.h_new = p.h + new * BH
     s.c_old = p.c + old * BH if p.c != NULL else NULL
     s.c_new = p.c + new * BH if p.c != NULL else NULL
-    s.gates = p.gates + t * p.tape_step * p.ldg if p.gates != NULL else NULL
     s.hr = p.hr + t * p.tape_step * p.H if p.mask != NULL else s.h_old
     s.rh = p.rh + t * p.tape_step * p.H if p.rh != NULL else NULL
     return s
 
 
-cdef inline bint alive(const Pass* p, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
-    """Whether this row has a step t."""
-    return p.lengths == NULL or t < p.lengths[row]
+cdef inline Py_ssize_t alive_rows(const Pass* p, const Share* w, Py_ssize_t t) noexcept nogil:
+    """How many of the share's rows, the first ones, have a step t."""
+    cdef Py_ssize_t n = w.count
+    if p.lengths != NULL:
+        while n > 0 and p.lengths[w.rows[n - 1]] <= t:
+            n -= 1
+    return n
 
 
-cdef inline bint all_dead(const Pass* p, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Whether none of these rows has a step t: their products need not be made."""
-    cdef Py_ssize_t r
-    if p.lengths == NULL:
-        return False
-    for r in range(row, row + rows):
-        if t < p.lengths[r]:
-            return False
-    return True
+cdef inline int panel_cols(const Pass* p, Py_ssize_t j) noexcept nogil:
+    """Columns of panel j."""
+    if p.variant <= RNN_RELU:
+        return <int>groups_up(least(PANEL, p.H - j * PANEL))
+    return <int>p.width
 
 
-cdef void start_tile(real* a, Py_ssize_t rows, Py_ssize_t cols, const real* bias) noexcept nogil:
-    """Each row of the tile starts from the bias of its columns."""
-    cdef Py_ssize_t r
-    for r in range(rows):
-        memcpy(a + r * PANEL, bias, cols * sizeof(real))
+cdef inline real* gates_at(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
+    """Panel j of a row's gates."""
+    return p.gates + j * p.width * p.tape_rows + (t * p.tape_step + row) * panel_cols(p, j)
 
 
-cdef void mask_rows(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-    """hr = mask ⊙ h_old."""
-    cdef Py_ssize_t k
+cdef inline const real* seed_at(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
+    """Where the sums of a row's panel j start: the bias, its token's row of the table, or its row of the chunk."""
+    cdef const real* seed = p.seed + j * p.width * p.seed_rows
+    if p.seed_kind == TOKENS:
+        return seed + p.ids[t * p.B + row] * panel_cols(p, j)
+    if p.seed_kind == PROJECTED:
+        return seed + ((t - p.seed_first) * p.B + row) * panel_cols(p, j)
+    return seed
+
+
+cdef inline Py_ssize_t riding(const Pass* p) noexcept nogil:
+    """Inputs that run through the K loop before h."""
+    return p.I if p.seed_kind == BIAS else 0
+
+
+cdef inline Py_ssize_t turn(Py_ssize_t n, Py_ssize_t first, Py_ssize_t last, bint odd) noexcept nogil:
+    """The n-th of [first, last), or the n-th from its end."""
+    return last - 1 - n if odd else first + n
+
+
+cdef void keep_dead(const Pass* p, const Step* s, const Share* w) noexcept nogil:
+    """Rows without a step t keep their state."""
+    cdef Py_ssize_t i, at, bytes = (w.end - w.unit) * sizeof(real)
+    for i in range(s.alive, w.count):
+        at = w.rows[i] * p.H + w.unit
+        memcpy(s.h_new + at, s.h_old + at, bytes)
+        if p.c != NULL:
+            memcpy(s.c_new + at, s.c_old + at, bytes)
+
+
+cdef void mask_rows(const Pass* p, const Step* s, const Share* w) noexcept nogil:
+    """hr = mask ⊙ h_old, the share's units."""
+    cdef Py_ssize_t i, k, at
     cdef real* hr = s.hr
-    for k in range(r0 * p.H, r1 * p.H):
-        hr[k] = p.mask[k] * s.h_old[k]
+    for i in range(w.count):
+        at = w.rows[i] * p.H
+        for k in range(at + w.unit, at + w.end):
+            hr[k] = p.mask[k] * s.h_old[k]
+    if w.meets:
+        rnnkit_wait(w.barrier, w.team)
 
 
-cdef inline void add_row(real* dh, const real* a, const real* mask, Py_ssize_t units) noexcept nogil:
-    """dh += mask ⊙ a, group by group in local arrays, which cannot overlap."""
-    cdef real d[LANES]
-    cdef real e[LANES]
-    cdef real m[LANES]
+cdef inline void add_units(real* dh, const real* a, const real* mask, bint fresh, Py_ssize_t units) noexcept nogil:
+    """dh = mask ⊙ a, or dh += mask ⊙ a."""
+    cdef real old[LANES]
+    cdef real factor[LANES]
     cdef Py_ssize_t g, n
     cdef int l
+    cdef vec d
     for g from 0 <= g < units by LANES:
         n = least(LANES, units - g)
-        load(d, dh + g, n)
-        memcpy(e, a + g, sizeof(e))
-        if mask == NULL:
-            for l in range(LANES):
-                d[l] += e[l]
-        else:
-            load(m, mask + g, n)
-            for l in range(LANES):
-                d[l] += m[l] * e[l]
-        copy(dh + g, d, n)
+        if not fresh:
+            load(old, dh + g, n)
+        if mask != NULL:
+            load(factor, mask + g, n)
+        for l from 0 <= l < LANES by VL:
+            d = get(a + g + l)
+            if mask != NULL:
+                d = get(factor + l) * d
+            if not fresh:
+                d = get(old + l) + d
+            put(old + l, d)
+        copy(dh + g, old, n)
 
 
-cdef void add_back(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1, const real* panels,
-                   const real* d, Py_ssize_t K) noexcept nogil:
-    """dh += mask ⊙ (d Rᵀ) for the rows that are alive; ``d``: K columns of the gate gradients, ``panels``: their Rᵀ."""
+cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* panels, int skip, Py_ssize_t run,
+                   bint fresh) noexcept nogil:
+    """dh = mask ⊙ (d Rᵀ), or += it, for the share's rows that are alive and its units.
+
+    d: ``run`` columns from ``skip`` on in every panel of the gate gradients; ``panels``: their Rᵀ.
+    """
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t H = p.H, j, r, at, n, cols, row, rows
-    for j from 0 <= j < H by PANEL:
-        n = least(PANEL, H - j)
-        cols = groups_up(n)
-        row = r0
-        while row < r1:
-            rows = least(MR, r1 - row)
-            if not all_dead(p, s.t, row, rows):
-                memset(a, 0, sizeof(a))
-                product(<int>rows, <int>cols, K, d + row * p.ldg, p.ldg, 1, panels + j * K, cols, a)
-                for r in range(rows):
-                    if alive(p, s.t, row + r):
-                        at = (row + r) * H + j
-                        add_row(p.dh + at, a + r * PANEL, p.mask + at if p.mask != NULL else NULL, n)
-            row += rows
-
-
-cdef void store_dx(const Pass* p, const Step* s, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t K) noexcept nogil:
-    """dx_t = d Wᵀ, from the first K columns of the gate gradients; dead rows, whose d is zero, get zero."""
-    cdef real a[MR * PANEL]
-    cdef Py_ssize_t I = p.I, j, r, n, cols, row, rows
-    cdef real* dx = p.dx + s.t * p.B * I
-    for j from 0 <= j < I by PANEL:
-        n = least(PANEL, I - j)
-        cols = groups_up(n)
-        row = r0
-        while row < r1:
-            rows = least(MR, r1 - row)
-            memset(a, 0, sizeof(a))
-            if not all_dead(p, s.t, row, rows):
-                product(<int>rows, <int>cols, K, s.gates + row * p.ldg, p.ldg, 1, p.back_x + j * K, cols, a)
+    cdef const real* d[MR]
+    cdef Py_ssize_t H = p.H, u, jj, i, at, n, K = run * p.panels, full = p.panels, rest = 0, step = p.width * p.tape_rows
+    cdef Py_ssize_t first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
+    cdef int r, rows, cols
+    if p.variant <= RNN_RELU:
+        K, full = groups_up(H), H // PANEL
+        rest = K - full * PANEL
+    for jj in range(last - first):
+        u = turn(jj, first, last, s.odd) * PANEL
+        n = least(PANEL, w.end - u)
+        cols = <int>groups_up(n)
+        i = 0
+        while i < s.alive:
+            rows = height(s.alive - i)
             for r in range(rows):
-                memcpy(dx + (row + r) * I + j, a + r * PANEL, n * sizeof(real))
-            row += rows
+                d[r] = gates_at(p, 0, s.t, w.rows[i + r]) + skip
+            memset(a, 0, rows * PANEL * sizeof(real))
+            product_runs(rows, cols, full, run, d, 1, step, panels + u * K, cols, a)
+            if rest:
+                for r in range(rows):
+                    d[r] = gates_at(p, full, s.t, w.rows[i + r])
+                product_runs(rows, cols, 1, rest, d, 1, 0, panels + u * K + full * PANEL * cols, cols, a)
+            for r in range(rows):
+                at = w.rows[i + r] * H + u
+                add_units(p.dh + at, a + r * PANEL, p.mask + at if p.mask != NULL else NULL, fresh, n)
+            i += rows

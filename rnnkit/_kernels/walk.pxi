@@ -1,43 +1,64 @@
-# Walking the steps, one thread for its own rows, and the choice of how many threads.
+# Walking the steps, and who does what: each worker its own rows, or its own units of all rows, or one worker everything.
 
 cdef int forked = 0  # a child process has none of its parent's threads
 
 cdef enum:
     WORTH = 400000  # multiply-adds that pay for waking another thread
+    UNITS_WORTH = 40000  # multiply-adds of a step that pay for its barrier
 
 
-cdef void forward_rows(const Pass* p, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-    cdef Py_ssize_t k, t
+cdef void forward_share(const Pass* whole, const Share* w) noexcept nogil:
+    cdef Pass p = whole[0]
+    cdef Py_ssize_t k, t, steps = p.stop - p.start, ahead = max(1, AHEAD // p.B), count
     cdef Step s
-    for k in range(p.stop - p.start):
+    for k in range(steps):
         t = p.stop - 1 - k if p.reverse else p.start + k
-        s = step_at(p, t)
+        if p.seed_kind == PROJECTED and k % ahead == 0:
+            count = least(ahead, steps - k)
+            p.seed_first = t - count + 1 if p.reverse else t
+            p.seed_rows = count * p.B
+            project(&p, p.x + p.seed_first * p.B * p.I, p.seed_rows, p.projected, w.unit // units_of(&p),
+                    (w.end + units_of(&p) - 1) // units_of(&p))
+        s = step_at(&p, t)
+        s.alive = alive_rows(&p, w, t)
         if p.mask != NULL:
-            mask_rows(p, &s, r0, r1)
+            mask_rows(&p, &s, w)
         if p.variant == LSTM:
-            lstm_step(p, &s, r0, r1)
+            lstm_step(&p, &s, w)
         elif p.variant == GRU_AFTER:
-            gru_after_step(p, &s, r0, r1)
+            gru_after_step(&p, &s, w)
         elif p.variant == GRU_BEFORE:
-            gru_before_step(p, &s, r0, r1)
+            gru_before_step(&p, &s, w)
         else:
-            rnn_step(p, &s, r0, r1)
+            rnn_step(&p, &s, w)
+        keep_dead(&p, &s, w)
+        if w.meets:
+            rnnkit_wait(w.barrier, w.team)
 
 
-cdef void backward_rows(const Pass* p, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-    cdef Py_ssize_t k, t
+cdef void backward_share(const Pass* p, const Share* w) noexcept nogil:
+    cdef Py_ssize_t k, t, first = p.start * p.B, rows = (p.stop - p.start) * p.B
     cdef Step s
     for k in range(p.stop - p.start):
         t = p.start + k if p.reverse else p.stop - 1 - k
         s = step_at(p, t)
+        s.alive = alive_rows(p, w, t)
         if p.variant == LSTM:
-            lstm_back_step(p, &s, r0, r1)
+            lstm_back_step(p, &s, w)
         elif p.variant == GRU_AFTER:
-            gru_after_back_step(p, &s, r0, r1)
+            gru_after_back_step(p, &s, w)
         elif p.variant == GRU_BEFORE:
-            gru_before_back_step(p, &s, r0, r1)
+            gru_before_back_step(p, &s, w)
         else:
-            rnn_back_step(p, &s, r0, r1)
+            rnn_back_step(p, &s, w)
+    if p.dx != NULL:
+        rnnkit_wait(w.barrier, w.team)
+        inputs_rows(p, first + rows * w.thread // w.team, first + rows * (w.thread + 1) // w.team)
+
+
+cdef inline Py_ssize_t units_of(const Pass* p) noexcept nogil:
+    """Hidden units of a panel."""
+    return PANEL if p.variant <= RNN_RELU else LANES
 
 
 cdef int team_size(int threads, Py_ssize_t shares, double work) noexcept nogil:
@@ -47,41 +68,84 @@ cdef int team_size(int threads, Py_ssize_t shares, double work) noexcept nogil:
     return <int>max(1, min(<double>threads, min(<double>shares, work / WORTH)))
 
 
-cdef void walk(const Pass* p, bint back, int threads) noexcept nogil:
-    """``forward_rows`` or ``backward_rows`` over the whole batch."""
-    cdef int team = team_size(threads, (p.B + MR - 1) // MR, <double>(p.stop - p.start) * p.B * p.ldg * (p.I + p.H))
+cdef bint by_units(const Pass* p, int team) noexcept nogil:
+    """Whether workers share the units of all rows, and meet at every step, rather than the rows.
+
+    So each reads its part of the weights alone; worth it where a worker would have few rows for all of them.
+    """
+    cdef double step = <double>p.B * p.panels * p.width * (riding(p) + p.H)
+    if p.variant == GRU_BEFORE or p.H < team * PANEL or step < UNITS_WORTH * team:
+        return False
+    return p.B < 16 * team
+
+
+cdef Share share_of(const Pass* p, Py_ssize_t* rows, const Py_ssize_t* order, bint units, int thread, int team,
+                    rnnkit_barrier* barrier) noexcept nogil:
+    """What one worker of a team does.  OUT ``rows [B]``: this worker's part of it is filled with its list of rows."""
+    cdef Share w
+    cdef Py_ssize_t first = 0, i, blocks = (p.H + PANEL - 1) // PANEL
+    cdef int k
+    w.thread, w.team, w.meets, w.barrier = thread, team, units and team > 1, barrier
+    w.rows, w.count, w.unit, w.end = order, p.B, 0, p.H
+    if units:
+        w.unit, w.end = blocks * thread // team * PANEL, least(p.H, blocks * (thread + 1) // team * PANEL)
+    elif p.lengths == NULL:  # neighbours
+        first = p.B * thread // team
+        w.rows, w.count = order + first, p.B * (thread + 1) // team - first
+    else:  # long and short ones alike
+        for k in range(thread):
+            first += (p.B - k + team - 1) // team
+        w.rows, w.count = rows + first, (p.B - thread + team - 1) // team
+        for i in range(w.count):
+            rows[first + i] = order[thread + i * team]
+    return w
+
+
+cdef void walk(Pass* p, bint back, Py_ssize_t* rows, const Py_ssize_t* order, int threads) noexcept nogil:
+    """A pass over the whole batch."""
+    cdef rnnkit_barrier barrier
+    cdef rnnkit_barrier* meet = &barrier
+    cdef Py_ssize_t steps = p.stop - p.start
+    cdef int team = team_size(threads, max(p.B, p.H // PANEL), <double>steps * p.B * p.panels * p.width * (p.I + p.H))
+    cdef bint units = team > 1 and by_units(p, team)
+    memset(&barrier, 0, sizeof(barrier))
+    if not units:
+        team = <int>min(<Py_ssize_t>team, p.B)
+    if not back and (units or team == 1) and p.seed_kind == BIAS and p.projected != NULL and steps * p.B >= FEW:
+        p.seed_kind, p.seed = PROJECTED, p.projected
     if team == 1:
-        walk_share(p, back, 0, 1)
+        walk_share(p, back, rows, order, False, 0, 1, meet)
     else:
         with parallel(num_threads=team):
-            walk_share(p, back, rnnkit_thread(), rnnkit_team())
+            walk_share(p, back, rows, order, units, rnnkit_thread(), rnnkit_team(), meet)
 
 
-cdef void walk_share(const Pass* p, bint back, int thread, int team) noexcept nogil:
+cdef void walk_share(const Pass* p, bint back, Py_ssize_t* rows, const Py_ssize_t* order, bint units, int thread,
+                     int team, rnnkit_barrier* barrier) noexcept nogil:
     cdef unsigned mode = rnnkit_flush_denormals()
-    cdef Py_ssize_t r0 = p.B * thread // team, r1 = p.B * (thread + 1) // team
+    cdef Share w = share_of(p, rows, order, units, thread, team, barrier)
     if back:
-        backward_rows(p, r0, r1)
+        backward_share(p, &w)
     else:
-        forward_rows(p, r0, r1)
+        forward_share(p, &w)
     rnnkit_restore(mode)
 
 
-cdef void share_out(const Job* jobs, int count, Py_ssize_t ldg, Py_ssize_t K, int threads) noexcept nogil:
-    """``accumulate_tiles`` for all tiles of all jobs."""
-    cdef double work = 0
-    cdef int team
-    for j in range(count):
-        work += <double>K * jobs[j].M * jobs[j].N
-    team = team_size(threads, threads, work)
+cdef void accumulate_all(const Pass* p, const Job* jobs, int count, real* dE, int threads) noexcept nogil:
+    """All sums over steps, shared by tiles of what comes out."""
+    cdef rnnkit_barrier barrier
+    cdef rnnkit_barrier* meet = &barrier
+    cdef int team = team_size(threads, threads, <double>(p.stop - p.start) * p.B * p.panels * p.width * (p.I + p.H))
+    memset(&barrier, 0, sizeof(barrier))
     if team == 1:
-        share_tiles(jobs, count, ldg, K, 0, 1)
+        flushed_accumulate(p, jobs, count, dE, 0, 1, meet)
     else:
         with parallel(num_threads=team):
-            share_tiles(jobs, count, ldg, K, rnnkit_thread(), rnnkit_team())
+            flushed_accumulate(p, jobs, count, dE, rnnkit_thread(), rnnkit_team(), meet)
 
 
-cdef void share_tiles(const Job* jobs, int count, Py_ssize_t ldg, Py_ssize_t K, int thread, int team) noexcept nogil:
+cdef void flushed_accumulate(const Pass* p, const Job* jobs, int count, real* dE, int thread, int team,
+                             rnnkit_barrier* barrier) noexcept nogil:
     cdef unsigned mode = rnnkit_flush_denormals()
-    accumulate_tiles(jobs, count, ldg, K, thread, team)
+    accumulate_share(p, jobs, count, dE, thread, team, barrier)
     rnnkit_restore(mode)

@@ -1,0 +1,14 @@
+# What the kernels call `real` and `vec` in float32.
+ctypedef float real
+cdef enum:
+    LANES = 16  # 64 bytes of real
+DTYPE = "float32"
+
+cdef extern from "lanes.h" nogil:
+    ctypedef float vec "rnnkit_f32"  # VL numbers in one register; Cython takes it for one, C knows better
+    enum:
+        VL "RNNKIT_LANES_F32"
+    vec splat "rnnkit_splat_f32"(real a)
+    vec vmin "rnnkit_min_f32"(vec a, vec b)
+    vec where_above_zero "rnnkit_above_f32"(vec h, vec d)
+    vec vmax "rnnkit_max_f32"(vec a, vec b)

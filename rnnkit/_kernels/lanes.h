@@ -1,0 +1,55 @@
+/* A vector register as a type of its own: the compiler's vector extension, as wide as the instruction set. */
+#ifndef RNNKIT_LANES_H
+#define RNNKIT_LANES_H
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define RNNKIT_VECTOR 64
+#define RNNKIT_MIN_F32(a, b) _mm512_min_ps((__m512)(a), (__m512)(b))
+#define RNNKIT_MAX_F32(a, b) _mm512_max_ps((__m512)(a), (__m512)(b))
+#elif defined(__AVX__)
+#include <immintrin.h>
+#define RNNKIT_VECTOR 32
+#define RNNKIT_MIN_F32(a, b) _mm256_min_ps((__m256)(a), (__m256)(b))
+#define RNNKIT_MAX_F32(a, b) _mm256_max_ps((__m256)(a), (__m256)(b))
+#else
+#define RNNKIT_VECTOR 16
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#define RNNKIT_MIN_F32(a, b) _mm_min_ps((__m128)(a), (__m128)(b))
+#define RNNKIT_MAX_F32(a, b) _mm_max_ps((__m128)(a), (__m128)(b))
+#endif
+#endif
+
+/* Numbers lie anywhere in memory, and are numbers there: unaligned, and may be seen as scalars too. */
+typedef float rnnkit_f32 __attribute__((vector_size(RNNKIT_VECTOR), aligned(4), may_alias));
+typedef double rnnkit_f64 __attribute__((vector_size(RNNKIT_VECTOR), aligned(8), may_alias));
+#define RNNKIT_LANES_F32 (RNNKIT_VECTOR / 4)
+#define RNNKIT_LANES_F64 (RNNKIT_VECTOR / 8)
+
+static inline rnnkit_f32 rnnkit_splat_f32(float a) { return a - (rnnkit_f32){0}; }
+static inline rnnkit_f64 rnnkit_splat_f64(double a) { return a - (rnnkit_f64){0}; }
+
+/* a where the comparison holds, else b. */
+#define RNNKIT_PICK(type, mask, a, b) ((type)(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
+
+/* a < b ? a : b and a > b ? a : b, so that a NaN in b stays. */
+#ifdef RNNKIT_MIN_F32
+static inline rnnkit_f32 rnnkit_min_f32(rnnkit_f32 a, rnnkit_f32 b) { return (rnnkit_f32)RNNKIT_MIN_F32(a, b); }
+static inline rnnkit_f32 rnnkit_max_f32(rnnkit_f32 a, rnnkit_f32 b) { return (rnnkit_f32)RNNKIT_MAX_F32(a, b); }
+#else
+static inline rnnkit_f32 rnnkit_min_f32(rnnkit_f32 a, rnnkit_f32 b) { return RNNKIT_PICK(rnnkit_f32, a < b, a, b); }
+static inline rnnkit_f32 rnnkit_max_f32(rnnkit_f32 a, rnnkit_f32 b) { return RNNKIT_PICK(rnnkit_f32, a > b, a, b); }
+#endif
+static inline rnnkit_f64 rnnkit_min_f64(rnnkit_f64 a, rnnkit_f64 b) { return RNNKIT_PICK(rnnkit_f64, a < b, a, b); }
+static inline rnnkit_f64 rnnkit_max_f64(rnnkit_f64 a, rnnkit_f64 b) { return RNNKIT_PICK(rnnkit_f64, a > b, a, b); }
+
+/* d where h > 0, else 0. */
+static inline rnnkit_f32 rnnkit_above_f32(rnnkit_f32 h, rnnkit_f32 d) {
+    return RNNKIT_PICK(rnnkit_f32, h > (rnnkit_f32){0}, d, (rnnkit_f32){0});
+}
+static inline rnnkit_f64 rnnkit_above_f64(rnnkit_f64 h, rnnkit_f64 d) {
+    return RNNKIT_PICK(rnnkit_f64, h > (rnnkit_f64){0}, d, (rnnkit_f64){0});
+}
+
+#endif

@@ -1,0 +1,289 @@
+# A cell's parameters, packed; and the tape: what one pass leaves for the next.
+
+VARIANTS = {"rnn_tanh": RNN_TANH, "rnn_relu": RNN_RELU, "lstm": LSTM, "gru_after": GRU_AFTER, "gru_before": GRU_BEFORE}
+
+
+cdef real[::1] aligned(Py_ssize_t n, bint zero):
+    """n numbers that start on a cache line."""
+    cdef real[::1] raw = (np.zeros if zero else np.empty)(n + LANES, DTYPE)
+    cdef Py_ssize_t skip = (64 - <uintptr_t>&raw[0] % 64) % 64 // sizeof(real)
+    return raw[skip : skip + n]
+
+
+# How a variant's panels are made of its gates.
+cdef struct Recipe:
+    int G, x_gates, h_gates, back_gates  # gates in the tape's panel, in forth's (of x, of h), in back's
+    int panel[4]  # the parameters' gate in each group of a panel, -1 for q, which only bn feeds
+    int x[4]
+    int h[4]
+
+
+cdef Recipe recipe_of(int variant):
+    cdef Recipe recipe
+    if variant == LSTM:
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 4, 4, 4
+        recipe.panel, recipe.x, recipe.h = [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]
+    elif variant == GRU_AFTER:  # parameters are [r z n], panels [n r z q]
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 3, 3, 3
+        recipe.panel, recipe.x, recipe.h = [2, 0, 1, -1], [2, 0, 1, -1], [0, 1, 2, -1]
+    elif variant == GRU_BEFORE:
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 3, 2, 2, 2
+        recipe.panel, recipe.x, recipe.h = [0, 1, 2, -1], [0, 1, 2, -1], [0, 1, 2, -1]
+    else:
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 1, 1, 1, 1
+        recipe.panel, recipe.x, recipe.h = [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1]
+    return recipe
+
+
+cdef class Weights:
+    """A cell's parameters, packed for forward at once and, transposed, for backward when it is first asked for.
+
+    With ``table [V,I]`` what enters is ids: the table is projected here, and every step starts from a row of it.
+    """
+
+    cdef readonly int variant
+    cdef readonly Py_ssize_t I, H, V
+    cdef Py_ssize_t panels, width
+    cdef int threads
+    cdef Recipe recipe
+    cdef const real[:, ::1] W, R, table
+    cdef real[::1] forth  # per panel: I rows of W, then H of R (reset-before: of r and z)
+    cdef real[::1] candidate  # reset-before: the same for n
+    cdef real[::1] bias  # panel by panel
+    cdef real[::1] seeds  # the projected table, panel by panel
+    cdef real[::1] back  # Rᵀ (reset-before: of r and z)
+    cdef real[::1] back_n  # reset-before: R_nᵀ
+    cdef real[::1] back_x  # Wᵀ
+
+    def __init__(self, str variant, params, const real[:, ::1] table=None, int threads=1):
+        cdef const real[::1] b = params["b"]
+        self.W, self.R, self.table, self.threads = params["W"], params["R"], table, threads
+        self.seeds = self.candidate = self.back = self.back_n = self.back_x = None
+        self.variant = VARIANTS[variant]
+        self.recipe = recipe_of(self.variant)
+        self.I, self.H = self.W.shape[0], self.R.shape[0]
+        if self.variant <= RNN_RELU:
+            self.panels, self.width = (self.H + PANEL - 1) // PANEL, PANEL
+        else:
+            self.panels, self.width = (self.H + LANES - 1) // LANES, self.recipe.G * LANES
+        self._pack_bias(b, params.get("bn"))
+        self._pack_forth()
+        if table is not None:
+            self.V = table.shape[0]
+            self.seeds = aligned(self.panels * self.width * self.V, False)
+            self._project_table()
+
+    cdef void _pack_bias(self, const real[::1] b, const real[::1] bn):
+        cdef Py_ssize_t H = self.H
+        cdef const real* source
+        cdef Py_ssize_t j
+        cdef int g
+        self.bias = aligned(self.panels * self.width, True)
+        if self.variant <= RNN_RELU:
+            self.bias[:H] = b
+            return
+        for j in range(self.panels):
+            for g in range(self.recipe.G):
+                source = &b[self.recipe.panel[g] * H] if self.recipe.panel[g] >= 0 else &bn[0]
+                load(&self.bias[(j * self.recipe.G + g) * LANES], source + j * LANES, least(LANES, H - j * LANES))
+
+    cdef void _pack_forth(self):
+        cdef Py_ssize_t I = self.I, H = self.H, depth = I + H, ld = self.W.shape[1], shares = self.panels
+        cdef int G = self.recipe.x_gates, team = team_size(self.threads, self.panels, <double>depth * ld)
+        if self.variant <= RNN_RELU:
+            self.forth = aligned(groups_up(H) * depth, False)
+            pack(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H)
+            pack(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H)
+            return
+        self.forth = aligned(self.panels * G * LANES * depth, False)
+        pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, 0, self.panels)
+        pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, 0, self.panels)
+        if self.variant == GRU_BEFORE:
+            self.candidate = aligned(groups_up(H) * depth, False)
+            pack(&self.candidate[0], depth, 0, &self.W[0, 2 * H], ld, 1, I, H)
+            pack(&self.candidate[0], depth, I, &self.R[0, 2 * H], ld, 1, H, H)
+
+    cdef void _pack_back(self):
+        cdef Py_ssize_t I = self.I, H = self.H, ld = self.W.shape[1], K = groups_up(H)
+        cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
+        cdef int* last_gate = [2]
+        self.back = aligned(groups_up(H) * K * G, False)
+        self.back_x = aligned(groups_up(I) * K * all_gates, False)
+        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, 0, (H + PANEL - 1) // PANEL)
+        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, 0, (I + PANEL - 1) // PANEL)
+        if self.variant == GRU_BEFORE:
+            self.back_n = aligned(groups_up(H) * K, False)
+            pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, 0, (H + PANEL - 1) // PANEL)
+
+    cdef Pass _pass(self):
+        """A record with the sizes and weights filled in."""
+        cdef Pass p
+        memset(&p, 0, sizeof(p))
+        p.variant, p.I, p.H, p.width, p.panels = self.variant, self.I, self.H, self.width, self.panels
+        p.forth, p.bias = &self.forth[0], &self.bias[0]
+        p.seed_kind, p.seed, p.seed_rows = BIAS, p.bias, 1
+        if self.variant == GRU_BEFORE:
+            p.candidate = &self.candidate[0]
+        if self.V:
+            p.seed_kind, p.seed, p.seed_rows, p.V, p.table = TOKENS, &self.seeds[0], self.V, self.V, &self.table[0, 0]
+        if self.back is not None:
+            p.back, p.back_x = &self.back[0], &self.back_x[0]
+            p.back_n = &self.back_n[0] if self.variant == GRU_BEFORE else NULL
+        return p
+
+    cdef void _project_table(self):
+        cdef Pass p = self._pass()
+        project(&p, &self.table[0, 0], self.V, &self.seeds[0], 0, self.panels)
+
+    def allocate(self, Py_ssize_t T, Py_ssize_t B, bint training):
+        return Tape(self, T, B, training)
+
+    def forward(self, x, tuple states, Tape tape, span):
+        cdef Pass p
+        cdef int threads = span.threads
+        if x.shape[1] == 0 or span.start >= span.stop:
+            return
+        p = begin(self, x, states, tape, span)
+        with nogil:
+            walk(&p, False, &tape.rows[0], &tape.order[0], threads)
+
+    def backward(self, x, tuple states, Tape tape, const real[:, :, ::1] dy, tuple dstates, dx, span):
+        cdef Pass p
+        cdef real[:, ::1] dh = dstates[0], dc
+        cdef real[:, :, ::1] dx_ = dx
+        cdef int threads = span.threads
+        if x.shape[1] == 0 or span.start >= span.stop:
+            return
+        if self.back is None:
+            self._pack_back()
+        p = begin(self, x, states, tape, span)
+        p.dy, p.dh = &dy[0, 0, 0], &dh[0, 0]
+        if p.variant == LSTM:
+            dc = dstates[1]
+            p.dc = &dc[0, 0]
+        if dx is not None:
+            p.dx = &dx_[0, 0, 0]
+        with nogil:
+            walk(&p, True, &tape.rows[0], &tape.order[0], threads)
+
+    def accumulate(self, x, tuple states, Tape tape, grads, span):
+        cdef Pass p
+        cdef Job jobs[JOBS]
+        cdef int threads = span.threads, count
+        cdef real[:, ::1] dE
+        cdef real* table = NULL
+        if x.shape[1] == 0 or span.start >= span.stop:
+            return
+        p = begin(self, x, states, tape, span)
+        count = jobs_of(self, &p, jobs, grads)
+        if self.V:
+            p.token_sums = &tape.sums[0]
+            if "E" in grads:
+                dE = grads["E"]
+                table = &dE[0, 0]
+        with nogil:
+            accumulate_all(&p, jobs, count, table, threads)
+
+
+cdef class Tape:
+    """What one pass leaves for the next: gates (then their gradients), mask ⊙ h and, reset-before, r ⊙ h, per step."""
+
+    cdef readonly bint training
+    cdef Py_ssize_t tape_step, count
+    cdef real[::1] gates, hr, rh, ahead, sums
+    cdef Py_ssize_t[::1] order, rows
+
+    def __init__(self, Weights weights, Py_ssize_t T, Py_ssize_t B, bint training):
+        self.gates = self.hr = self.rh = self.ahead = self.sums = None
+        self.training = training
+        self.tape_step = B if training else 0
+        self.count = B * (T if training else 1)
+        self.order, self.rows = np.arange(B), np.arange(B)
+        if training or weights.variant == GRU_BEFORE:
+            # A product reads whole groups of columns: one panel of room past the last row.
+            self.gates = aligned(self.count * weights.panels * weights.width + PANEL, False)
+        if weights.variant == GRU_BEFORE:
+            self.rh = aligned(self.count * weights.H, False)
+        elif B and B <= FEW and not weights.V:
+            self.ahead = aligned(weights.panels * weights.width * max(AHEAD, B), False)
+        if weights.V and training:
+            self.sums = aligned(weights.panels * weights.width * weights.V + PANEL, False)
+
+
+cdef Pass begin(Weights w, x, states, Tape tape, span):
+    """The record that the workers read; the caller holds every array while it is used."""
+    cdef Pass p = w._pass()
+    cdef real[:, :, ::1] h = states[0], c
+    cdef const Py_ssize_t[::1] lengths = span.lengths
+    cdef const real[:, ::1] mask = span.mask
+    cdef const real[:, :, ::1] dense
+    cdef const Py_ssize_t[:, ::1] ids
+    p.reverse, p.training = span.reverse, tape.training
+    p.B, p.start, p.stop = x.shape[1], span.start, span.stop
+    p.tape_step, p.tape_rows = tape.tape_step, tape.count
+    p.h = &h[0, 0, 0]
+    if w.V:
+        ids = x
+        p.ids = &ids[0, 0]
+    else:
+        dense = x
+        p.x = &dense[0, 0, 0]
+    if tape.gates is not None:
+        p.gates = &tape.gates[0]
+    if tape.rh is not None:
+        p.rh = &tape.rh[0]
+    if tape.ahead is not None:
+        p.projected = &tape.ahead[0]
+    if w.variant == LSTM:
+        c = states[1]
+        p.c = &c[0, 0, 0]
+    if lengths is not None:
+        p.lengths = &lengths[0]
+        tape.order = np.argsort(-np.asarray(span.lengths), kind="stable")
+    if mask is not None:
+        p.mask = &mask[0, 0]
+        if tape.hr is None:
+            tape.hr = aligned(tape.count * w.H, False)
+        p.hr = &tape.hr[0]
+    return p
+
+
+cdef int jobs_of(Weights w, const Pass* p, Job* jobs, grads) except -1:
+    """The sums that make the gradients of the parameters; returns how many."""
+    cdef real[:, ::1] dW = grads["W"], dR = grads["R"]
+    cdef real[::1] db = grads["b"], dbn
+    cdef Py_ssize_t I = w.I, H = w.H, GH = dW.shape[1], all_cols = w.width
+    cdef const real* h = p.hr if p.mask != NULL else p.h + (p.B * H if p.reverse else 0)  # step 0's
+    cdef const real* x = p.table if w.V else p.x
+    cdef int tokens = w.V > 0
+    if w.variant >= GRU_AFTER:
+        all_cols = 3 * LANES
+    jobs[0] = job_of(x, 1, I, I, p, 0, all_cols, w.recipe.panel, tokens, &dW[0, 0], GH)
+    jobs[1] = job_of(&ONE, 0, 0, 1, p, 0, all_cols, w.recipe.panel, tokens, &db[0], GH)
+    if w.variant == GRU_AFTER:  # [dn dr dz dn⊙r]
+        dbn = grads["bn"]
+        jobs[2] = job_of(h, 1, H, H, p, LANES, 3 * LANES, w.recipe.h, False, &dR[0, 0], GH)
+        jobs[3] = job_of(&ONE, 0, 0, 1, p, 3 * LANES, LANES, FIRST, False, &dbn[0], H)
+        return 4
+    if w.variant == GRU_BEFORE:  # R_n met r ⊙ h, the other gates h
+        jobs[2] = job_of(h, 1, H, H, p, 0, 2 * LANES, w.recipe.h, False, &dR[0, 0], GH)
+        jobs[3] = job_of(p.rh, 1, H, H, p, 2 * LANES, LANES, FIRST, False, &dR[0, 2 * H], GH)
+        return 4
+    jobs[2] = job_of(h, 1, H, H, p, 0, all_cols, w.recipe.h, False, &dR[0, 0], GH)
+    return 3
+
+
+cdef real ONE = 1
+cdef int FIRST[4]  # zeros
+
+
+cdef Job job_of(const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t M, const Pass* p, int skip, Py_ssize_t cols,
+                const int* gates, bint tokens, real* out, Py_ssize_t ldo) noexcept:
+    """out[M, gates] += aᵀ d, with d the chosen columns of the gate gradients, or of their sums by token."""
+    cdef Job job
+    cdef int g
+    job.a, job.a_row, job.a_k, job.M, job.skip, job.cols, job.tokens = a, a_row, a_k, M, skip, cols, tokens
+    job.out, job.ldo = out, ldo
+    for g in range(4):
+        job.gates[g] = gates[g]
+    return job
