@@ -1,7 +1,7 @@
 # What is summed or projected over many steps at once: the gradients of the inputs and of the parameters.
 
 cdef enum:
-    CHUNK = 128  # rows of T·B at a time: a panel of their gate gradients stays in the first-level cache
+    CHUNK = 384  # rows of T·B at a time: a panel of their gate gradients stays in the first-level cache
     BLOCK = 48  # rows of dx at a time: their gate gradients stay in the second-level cache
     JOBS = 5
 
@@ -120,8 +120,7 @@ cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m
         n = least(LANES, p.H - u)
         for r in range(rows):
             out = job.out + (m + r) * job.ldo + (0 if p.variant <= RNN_RELU else job.gates[g // LANES] * p.H) + u
-            for l in range(n):
-                out[l] += a[r * PANEL + g + l]
+            add_units(out, a + r * PANEL + g, NULL, False, n)
 
 
 cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_ssize_t K, bint tokens, int thread,

@@ -49,6 +49,8 @@ cdef void gru_after_step(const Pass* p, const Step* s, const Share* w) noexcept 
             for r in range(rows):
                 row = w.rows[i + r]
                 seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
+                if p.training:
+                    call_gates(p, j, s.t, row)
             cell_product(rows, PANEL, True, seed, riding(p), x, P, H, h, P + I * 3 * LANES, a)
             for r in range(rows):
                 at = w.rows[i + r] * H + j * LANES
@@ -91,9 +93,9 @@ cdef inline void gru_after_back_units(real* gates, const real* h_old, const real
 
 cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef Py_ssize_t H = p.H, j, i, at, n
-    for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
-        n = least(LANES, H - j * LANES)
-        for i in range(s.alive):
+    for i in range(s.alive):
+        for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
+            n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
             gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n)
     if w.meets:

@@ -25,6 +25,7 @@ cdef extern from "platform.h" nogil:
     int rnnkit_thread()
     int rnnkit_team()
     int rnnkit_level()
+    void rnnkit_prefetch(const void* line)
     unsigned rnnkit_flush_denormals()
     void rnnkit_restore(unsigned mode)
 

@@ -53,6 +53,8 @@ cdef void lstm_step(const Pass* p, const Step* s, const Share* w) noexcept nogil
             for r in range(rows):
                 row = w.rows[i + r]
                 seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
+                if p.training:
+                    call_gates(p, j, s.t, row)
             cell_product(rows, PANEL, False, seed, riding(p), x, P, H, h, P + I * PANEL, a)
             for r in range(rows):
                 at = w.rows[i + r] * H + j * LANES
@@ -101,9 +103,9 @@ cdef inline void lstm_back_units(real* gates, const real* c_old, const real* c_n
 
 cdef void lstm_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef Py_ssize_t H = p.H, j, i, at, n
-    for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
-        n = least(LANES, H - j * LANES)
-        for i in range(s.alive):
+    for i in range(s.alive):
+        for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
+            n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
             lstm_back_units(gates_at(p, j, s.t, w.rows[i]), s.c_old + at, s.c_new + at, p.dy + s.t * p.B * H + at,
                             p.dh + at, p.dc + at, n)

@@ -57,6 +57,7 @@ cdef struct Share:
 
 cdef struct Step:
     Py_ssize_t t, alive  # rows of the share that have a step t
+    Py_ssize_t next  # the step after this one on the way back, -1 when there is none
     bint odd  # every other step goes through the panels from the last to the first: some are still in the cache
     const real* x
     real* h_old
@@ -71,7 +72,7 @@ cdef inline Step step_at(const Pass* p, Py_ssize_t t) noexcept nogil:
     """The rows of step t in every array (row 0 of the batch)."""
     cdef Step s
     cdef Py_ssize_t BH = p.B * p.H, old = t + 1 if p.reverse else t, new = t if p.reverse else t + 1
-    s.t, s.odd, s.alive = t, t % 2, 0
+    s.t, s.odd, s.alive, s.next = t, t % 2, 0, -1
     s.x = p.x + t * p.B * p.I if p.x != NULL else NULL
     s.h_old = p.h + old * BH
     s.h_new = p.h + new * BH
@@ -168,6 +169,14 @@ cdef inline void add_units(real* dh, const real* a, const real* mask, bint fresh
         copy(dh + g, old, n)
 
 
+cdef inline void call_gates(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
+    """Bring a row's panel of gates near: products leave the time, and no prefetcher follows rows across panels."""
+    cdef Py_ssize_t l
+    cdef const real* gates = gates_at(p, j, t, row)
+    for l from 0 <= l < p.width by LANES:
+        rnnkit_prefetch(gates + l)
+
+
 cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* panels, int skip, Py_ssize_t run,
                    bint fresh) noexcept nogil:
     """dh = mask ⊙ (d Rᵀ), or += it, for the share's rows that are alive and its units.
@@ -176,7 +185,7 @@ cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* pan
     """
     cdef real a[MR * PANEL]
     cdef const real* d[MR]
-    cdef Py_ssize_t H = p.H, u, jj, i, at, n, K = run * p.panels, full = p.panels, rest = 0, step = p.width * p.tape_rows
+    cdef Py_ssize_t H = p.H, u, g, jj, i, at, n, K = run * p.panels, full = p.panels, rest = 0, step = p.width * p.tape_rows
     cdef Py_ssize_t first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
     cdef int r, rows, cols
     if p.variant <= RNN_RELU:
@@ -191,6 +200,10 @@ cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* pan
             rows = height(s.alive - i)
             for r in range(rows):
                 d[r] = gates_at(p, 0, s.t, w.rows[i + r]) + skip
+            if s.next >= 0 and p.variant >= LSTM:
+                for r in range(rows):
+                    for g from 0 <= g < n by LANES:
+                        call_gates(p, (u + g) // LANES, s.next, w.rows[i + r])
             memset(a, 0, rows * PANEL * sizeof(real))
             product_runs(rows, cols, full, run, d, 1, step, panels + u * K, cols, a)
             if rest:

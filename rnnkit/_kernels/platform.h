@@ -22,6 +22,9 @@
 #define RNNKIT_TILE_BYTES 32
 #endif
 
+/* Bring a cache line near, to be written too; what it holds is wanted some thousand cycles later. */
+#define rnnkit_prefetch(line) __builtin_prefetch(line, 1, 2)
+
 /* A worker computes with denormals as zero, since each costs a hundred cycles, and puts the caller's mode back. */
 #if defined(__x86_64__) || defined(_M_X64)
 #include <xmmintrin.h>

@@ -54,9 +54,9 @@ cdef void rnn_back_step(const Pass* p, const Step* s, const Share* w) noexcept n
     cdef Py_ssize_t H = p.H, u, i, at, n
     cdef real* da
     cdef bint relu = p.variant == RNN_RELU
-    for u from w.unit <= u < w.end by LANES:
-        n = least(LANES, H - u)
-        for i in range(s.alive):
+    for i in range(s.alive):
+        for u from w.unit <= u < w.end by LANES:
+            n = least(LANES, H - u)
             at = w.rows[i] * H + u
             da = gates_at(p, u // PANEL, s.t, w.rows[i]) + u % PANEL
             if n == LANES:

@@ -43,6 +43,8 @@ cdef void backward_share(const Pass* p, const Share* w) noexcept nogil:
         t = p.start + k if p.reverse else p.stop - 1 - k
         s = step_at(p, t)
         s.alive = alive_rows(p, w, t)
+        if k + 1 < p.stop - p.start:
+            s.next = t + 1 if p.reverse else t - 1
         if p.variant == LSTM:
             lstm_back_step(p, &s, w)
         elif p.variant == GRU_AFTER:
