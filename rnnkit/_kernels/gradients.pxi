@@ -1,9 +1,10 @@
 # What is summed or projected over many steps at once: the gradients of the inputs and of the parameters.
 
 cdef enum:
-    CHUNK = 384  # rows of T·B at a time: a panel of their gate gradients stays in the first-level cache
+    CHUNK = 384  # rows of T·B at a time: a panel of their gate gradients stays in the second-level cache
     BLOCK = 48  # rows of dx at a time: their gate gradients stay in the second-level cache
     JOBS = 5
+    ALONE, FIRST, BETWEEN, LAST  # which of a tile's chunks
 
 
 cdef inline bint alive(const Pass* p, Py_ssize_t k) noexcept nogil:
@@ -84,6 +85,8 @@ cdef struct Job:
     Py_ssize_t skip, cols  # of each panel; the last panel of a vanilla RNN has fewer
     int gates[4]  # where each group of columns belongs
     bint tokens  # sums over tokens: all rows count, in one chunk
+    real* sums  # its tiles one after the other, while chunks are still to come; NULL where there is one chunk
+    real* packed  # a's columns of a chunk, MR at a time; NULL where a is read as it lies
     real* out
     Py_ssize_t ldo
 
@@ -92,14 +95,30 @@ cdef inline Py_ssize_t strips_of(const Job* job) noexcept nogil:
     return (job.M + MR - 1) // MR
 
 
-cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t k,
-                       Py_ssize_t K) noexcept nogil:
+cdef inline real* out_at(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t g) noexcept nogil:
+    """Row m of a job's output where column g of panel j belongs."""
+    if p.variant <= RNN_RELU:
+        return job.out + m * job.ldo + j * PANEL + g
+    return job.out + m * job.ldo + job.gates[g // LANES] * p.H + j * LANES
+
+
+cdef void add_tile(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, const real* a) noexcept nogil:
+    """Adds one finished tile to the caller's gradients."""
+    cdef Py_ssize_t cols = least(job.cols, panel_cols(p, j)), r, g, n
+    for g from 0 <= g < cols by LANES:
+        n = least(LANES, p.H - (j * PANEL + g if p.variant <= RNN_RELU else j * LANES))
+        for r in range(least(MR, job.M - m)):
+            add_units(out_at(p, job, j, m + r, g), a + r * PANEL + g, NULL, False, n)
+
+
+cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t k, Py_ssize_t K,
+                       int place) noexcept nogil:
     """One tile of a job's output, from rows k to k + K: summed apart, then added, as wide sums keep more digits."""
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t wide = panel_cols(p, j), cols = least(job.cols, wide), first = k, last, r, l, g, n, u
-    cdef int rows = <int>least(MR, job.M - m)
+    cdef Py_ssize_t wide = panel_cols(p, j), cols = least(job.cols, wide), first = k, last, i
+    cdef int rows = <int>least(MR, job.M - m), l
     cdef const real* d = p.gates + j * p.width * p.tape_rows + job.skip
-    cdef real* out
+    cdef real* sums
     if job.tokens:
         d = p.token_sums + j * p.width * p.V + job.skip
     memset(a, 0, rows * PANEL * sizeof(real))
@@ -111,20 +130,27 @@ cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m
             last = first
             while last < k + K and alive(p, last):
                 last += 1
-        if last > first:
+        if last > first and job.packed != NULL:
+            product(rows, <int>cols, last - first, job.packed + m * K + (first - k) * MR, 1, MR, d + first * wide, wide, a)
+        elif last > first:
             product(rows, <int>cols, last - first, job.a + m * job.a_row + first * job.a_k, job.a_row, job.a_k,
                     d + first * wide, wide, a)
         first = last
-    for g from 0 <= g < cols by LANES:
-        u = j * PANEL + g if p.variant <= RNN_RELU else j * LANES
-        n = least(LANES, p.H - u)
-        for r in range(rows):
-            out = job.out + (m + r) * job.ldo + (0 if p.variant <= RNN_RELU else job.gates[g // LANES] * p.H) + u
-            add_units(out, a + r * PANEL + g, NULL, False, n)
+    if place == ALONE:
+        add_tile(p, job, j, m, a)
+        return
+    sums = job.sums + (j * strips_of(job) * MR + m) * PANEL
+    if place == FIRST:
+        memcpy(sums, a, rows * PANEL * sizeof(real))
+        return
+    for i from 0 <= i < rows * PANEL by VL:
+        put(sums + i, get(sums + i) + get(a + i))
+    if place == LAST:
+        add_tile(p, job, j, m, sums)
 
 
-cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_ssize_t K, bint tokens, int thread,
-                    int team) noexcept nogil:
+cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_ssize_t K, bint tokens, int place,
+                    int thread, int team) noexcept nogil:
     """This thread's share of the tiles of all jobs of a kind, panel by panel, from rows k to k + K."""
     cdef Py_ssize_t strips = 0, first, last, unit, j, at
     cdef int i
@@ -138,23 +164,62 @@ cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_
         for i in range(count):
             if jobs[i].tokens == tokens:
                 for at in range(max(first - unit, 0), least(last - unit, strips_of(&jobs[i]))):
-                    tall_product(p, &jobs[i], j, at * MR, k, K)
+                    tall_product(p, &jobs[i], j, at * MR, k, K, place)
                 unit += strips_of(&jobs[i])
 
 
-cdef void accumulate_share(const Pass* p, const Job* jobs, int count, real* dE, int thread, int team,
+cdef void pack_strips(const Job* job, Py_ssize_t k, Py_ssize_t K, int thread, int team) noexcept nogil:
+    """This thread's share of a chunk's columns, MR side by side, so that a tile reads them one after the other."""
+    cdef Py_ssize_t strip, i
+    cdef const real* a
+    cdef real* to
+    for strip in range(strips_of(job) * thread // team, strips_of(job) * (thread + 1) // team):
+        a = job.a + strip * MR + k * job.a_k
+        to = job.packed + strip * MR * K
+        if (strip + 1) * MR <= job.M:
+            for i in range(K):
+                memcpy(to + i * MR, a + i * job.a_k, MR * sizeof(real))
+        else:
+            for i in range(K):
+                memcpy(to + i * MR, a + i * job.a_k, (job.M - strip * MR) * sizeof(real))
+
+
+cdef void accumulate_share(const Pass* p, const Job* wanted, int count, real* dE, int thread, int team,
                            rnnkit_barrier* barrier) noexcept nogil:
     """This thread's share of all sums, whole steps of about CHUNK rows at a time, the last ones first."""
-    cdef Py_ssize_t steps = max(1, CHUNK // p.B), t = (p.stop - 1) // steps * steps, first
+    cdef Job jobs[JOBS]
+    cdef Py_ssize_t steps = max(1, CHUNK // p.B), last = (p.stop - 1) // steps * steps, t = last, first, k, K
+    cdef real* room
+    cdef real* sums = p.sums
+    cdef bint odd = False
+    cdef int i, place
+    memcpy(jobs, wanted, count * sizeof(Job))
+    for i in range(count):
+        jobs[i].sums = sums
+        sums += 0 if jobs[i].tokens or sums == NULL else p.panels * strips_of(&jobs[i]) * MR * PANEL
     if p.token_sums != NULL:
         sum_tokens(p, p.panels * thread // team, p.panels * (thread + 1) // team)
         rnnkit_wait(barrier, team)
-        job_tiles(p, jobs, count, 0, p.V, True, thread, team)
+        job_tiles(p, jobs, count, 0, p.V, True, ALONE, thread, team)
         if dE != NULL:
             table_rows(p, dE, p.V * thread // team, p.V * (thread + 1) // team)
     while t > p.start - steps:
         first = max(t, p.start)
-        job_tiles(p, jobs, count, first * p.B, (least(t + steps, p.stop) - first) * p.B, False, thread, team)
+        k, K = first * p.B, (least(t + steps, p.stop) - first) * p.B
+        if p.room != NULL:
+            room = p.room + (p.room_half if odd else 0)
+            odd = not odd
+            for i in range(count):
+                if jobs[i].a_row == 1 and not jobs[i].tokens:
+                    jobs[i].packed = room
+                    room += strips_of(&jobs[i]) * MR * K
+                    pack_strips(&jobs[i], k, K, thread, team)
+            rnnkit_wait(barrier, team)  # the other half of the room serves the next chunk: one barrier each is enough
+        if p.sums == NULL or (t == last and t <= p.start):
+            place = ALONE
+        else:
+            place = FIRST if t == last else LAST if t <= p.start else BETWEEN
+        job_tiles(p, jobs, count, k, K, False, place, thread, team)
         t -= steps
 
 

@@ -31,6 +31,9 @@ cdef struct Pass:
     real* hr
     real* rh
     real* token_sums
+    real* room  # for the columns of two chunks, NULL where panels are too few to pay for packing them
+    Py_ssize_t room_half
+    real* sums  # the tiles of all sums, NULL where one chunk makes them
     # IN and INOUT: the caller's arrays
     const real* x
     const Py_ssize_t* ids

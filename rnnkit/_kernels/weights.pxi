@@ -176,6 +176,10 @@ cdef class Weights:
             return
         p = begin(self, x, states, tape, span)
         count = jobs_of(self, &p, jobs, grads)
+        if tape.sums_of_tiles is not None:
+            p.sums = &tape.sums_of_tiles[0]
+        if tape.room is not None:
+            p.room, p.room_half = &tape.room[0], tape.half
         if self.V:
             p.token_sums = &tape.sums[0]
             if "E" in grads:
@@ -185,16 +189,26 @@ cdef class Weights:
             accumulate_all(&p, jobs, count, table, threads)
 
 
+cdef enum:
+    MANY = 24  # panels that pay for packing the columns of x and h
+
+
+cdef Py_ssize_t tile_rows(Weights w):
+    """Rows of the tiles that make the gradients of the matrices, whole strips each."""
+    cdef Py_ssize_t H = (w.H + MR - 1) // MR * MR, I = (w.I + MR - 1) // MR * MR
+    return (2 * H if w.variant == GRU_BEFORE else H) + (0 if w.V else I)
+
+
 cdef class Tape:
     """What one pass leaves for the next: gates (then their gradients), mask ⊙ h and, reset-before, r ⊙ h, per step."""
 
     cdef readonly bint training
-    cdef Py_ssize_t tape_step, count
-    cdef real[::1] gates, hr, rh, ahead, sums
+    cdef Py_ssize_t tape_step, count, half
+    cdef real[::1] gates, hr, rh, ahead, sums, room, sums_of_tiles
     cdef Py_ssize_t[::1] order, rows
 
     def __init__(self, Weights weights, Py_ssize_t T, Py_ssize_t B, bint training):
-        self.gates = self.hr = self.rh = self.ahead = self.sums = None
+        self.gates = self.hr = self.rh = self.ahead = self.sums = self.room = self.sums_of_tiles = None
         self.training = training
         self.tape_step = B if training else 0
         # Panels that lie a multiple of 4096 bytes apart would share the sets of a cache: 6 of 16 rows off, none do.
@@ -209,6 +223,13 @@ cdef class Tape:
             self.ahead = aligned(weights.panels * weights.width * max(AHEAD, B), False)
         if weights.V and training:
             self.sums = aligned(weights.panels * weights.width * weights.V + PANEL, False)
+        if training and weights.panels >= MANY:
+            columns = tile_rows(weights)
+            self.half = columns * (max(1, CHUNK // max(B, 1)) * B)
+            self.room = aligned(2 * self.half, False)
+        if training and T * B > CHUNK:
+            columns = tile_rows(weights) + 3 * MR  # at most so many for biases
+            self.sums_of_tiles = aligned(weights.panels * columns * PANEL, False)
 
 
 cdef Pass begin(Weights w, x, states, Tape tape, span):
@@ -264,18 +285,18 @@ cdef int jobs_of(Weights w, const Pass* p, Job* jobs, grads) except -1:
     if w.variant == GRU_AFTER:  # [dn dr dz dn⊙r]
         dbn = grads["bn"]
         jobs[2] = job_of(h, 1, H, H, p, LANES, 3 * LANES, w.recipe.h, False, &dR[0, 0], GH)
-        jobs[3] = job_of(&ONE, 0, 0, 1, p, 3 * LANES, LANES, FIRST, False, &dbn[0], H)
+        jobs[3] = job_of(&ONE, 0, 0, 1, p, 3 * LANES, LANES, FIRST_GATE, False, &dbn[0], H)
         return 4
     if w.variant == GRU_BEFORE:  # R_n met r ⊙ h, the other gates h
         jobs[2] = job_of(h, 1, H, H, p, 0, 2 * LANES, w.recipe.h, False, &dR[0, 0], GH)
-        jobs[3] = job_of(p.rh, 1, H, H, p, 2 * LANES, LANES, FIRST, False, &dR[0, 2 * H], GH)
+        jobs[3] = job_of(p.rh, 1, H, H, p, 2 * LANES, LANES, FIRST_GATE, False, &dR[0, 2 * H], GH)
         return 4
     jobs[2] = job_of(h, 1, H, H, p, 0, all_cols, w.recipe.h, False, &dR[0, 0], GH)
     return 3
 
 
 cdef real ONE = 1
-cdef int FIRST[4]  # zeros
+cdef int FIRST_GATE[4]  # zeros
 
 
 cdef Job job_of(const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t M, const Pass* p, int skip, Py_ssize_t cols,
@@ -284,7 +305,7 @@ cdef Job job_of(const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t M, c
     cdef Job job
     cdef int g
     job.a, job.a_row, job.a_k, job.M, job.skip, job.cols, job.tokens = a, a_row, a_k, M, skip, cols, tokens
-    job.out, job.ldo = out, ldo
+    job.out, job.ldo, job.packed, job.sums = out, ldo, NULL, NULL
     for g in range(4):
         job.gates[g] = gates[g]
     return job
