@@ -12,7 +12,7 @@
 #define rnnkit_pause() ((void)0)
 #endif
 
-#define RNNKIT_SPINS 20000 /* about 0.2 ms: longer than any share of a step, shorter than a scheduler's slice */
+#define RNNKIT_SPINS 1000 /* about 10 µs: a thread that is late by more is not running, and may need this processor */
 
 /* Zero before first use; the two counters lie on cache lines of their own. */
 typedef struct {

@@ -1,7 +1,7 @@
 # What is summed or projected over many steps at once: the gradients of the inputs and of the parameters.
 
 cdef enum:
-    CHUNK = 384  # rows of T·B at a time: a panel of their gate gradients stays in the second-level cache
+    CHUNK = 768  # rows of T·B at a time: a panel of their gate gradients stays in the second-level cache
     BLOCK = 48  # rows of dx at a time: their gate gradients stay in the second-level cache
     JOBS = 5
     ALONE, FIRST, BETWEEN, LAST  # which of a tile's chunks

@@ -78,7 +78,7 @@ cdef bint by_units(const Pass* p, int team) noexcept nogil:
     cdef double step = <double>p.B * p.panels * p.width * (riding(p) + p.H)
     if p.variant == GRU_BEFORE or p.H < team * PANEL or step < UNITS_WORTH * team:
         return False
-    return p.B < 16 * team
+    return p.B <= 2 * team
 
 
 cdef Share share_of(const Pass* p, Py_ssize_t* rows, const Py_ssize_t* order, bint units, int thread, int team,
