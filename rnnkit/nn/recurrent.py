@@ -17,6 +17,22 @@ from rnnkit.nn import threads as threads_
 from rnnkit.nn.layer import Layer, State, check_shape
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.tape import Tape
+from rnnkit.nn.tokens import Tokens, table_pays
+
+
+@dataclass
+class _Prepared:
+    """Weights packed for one version of the parameters, by what they were packed from."""
+
+    parameters: Parameters | None = None
+    version: int = -1
+    weights: dict[tuple[str, int], tuple[Any, np.ndarray | None]] = dataclasses.field(default_factory=dict)
+
+    def current(self, parameters: Parameters) -> _Prepared:
+        """This, or an empty one where the parameters changed."""
+        if self.parameters is parameters and self.version == parameters.version:
+            return self
+        return _Prepared(parameters, parameters.version)
 
 
 @dataclass(eq=False)
@@ -63,12 +79,12 @@ class Recurrent(Layer):
         self.backend = "auto"
         self.threads = 1
         self._kernels: Kernels | None = None
-        self._prepared: tuple[Parameters | None, int, list[Any]] = (None, -1, [])
+        self._prepared = _Prepared()
 
     def configure(self, backend: str = "auto", threads: int | str = "auto") -> Recurrent:
         """Choose what runs the layer (not stored with the model): a backend and a number of threads."""
         self.backend, self.threads = backend, threads_.resolve(threads)
-        self._kernels, self._prepared = None, (None, -1, [])
+        self._kernels, self._prepared = None, _Prepared()
         return self
 
     @property
@@ -108,21 +124,39 @@ class Recurrent(Layer):
     def _state_shape(self, rows: int) -> tuple[int, int, int]:
         return (self.layers * len(self.directions), rows, self.hidden)
 
-    def _weights(self) -> tuple[Kernels, list[Any]]:
-        """The kernels and every pass's prepared weights, packed again after the parameters changed."""
-        parameters = self.bound()
+    def takes_ids(self, symbols: int, width: int, shape: tuple[int, ...]) -> bool:
+        """Whether token ids of that shape into a table ``[symbols, width]`` are better left as they are."""
+        if len(shape) != 2 or width != self.inputs or not table_pays(symbols, shape[0] * shape[1]):
+            return False
+        return self._loaded().tokens
+
+    def _loaded(self) -> Kernels:
         if self._kernels is None:
             self._kernels = _kernels.load(self.backend, self._cell.variant(self.options))
-        if self._prepared[0] is not parameters or self._prepared[1] != parameters.version:
-            names = [param.name for param in self._cell.params(1, 1, self.options)]
-            packed = [self._kernels.prepare({n: self.p[prefix + n] for n in names}) for _, _, prefix in self._passes()]
-            self._prepared = (parameters, parameters.version, packed)
-        return self._kernels, self._prepared[2]
+        return self._kernels
 
-    def _check(self, x: np.ndarray, state: State, tape: Tape) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        dtype = self.bound().values.dtype
-        x = np.ascontiguousarray(x, dtype=dtype)
-        if x.ndim != 3 or x.shape[2] != self.inputs:
+    def _weights(self, x: np.ndarray | Tokens) -> list[Any]:
+        """Every pass's prepared weights for such inputs, packed again after the parameters changed."""
+        parameters, kernels = self.bound(), self._loaded()
+        self._prepared = self._prepared.current(parameters)
+        names = [param.name for param in self._cell.params(1, 1, self.options)]
+        packed = []
+        for level, _, prefix in self._passes():
+            table = x.table if isinstance(x, Tokens) and level == 0 else None
+            key = prefix, id(table)
+            if key not in self._prepared.weights:
+                params = {n: self.p[prefix + n] for n in names}
+                weights = kernels.prepare(params) if table is None else kernels.prepare(params, table)
+                self._prepared.weights[key] = weights, table
+            packed.append(self._prepared.weights[key][0])
+        return packed
+
+    def _check(
+        self, x: np.ndarray | Tokens, state: State, tape: Tape
+    ) -> tuple[np.ndarray | Tokens, tuple[np.ndarray, ...]]:
+        if not isinstance(x, Tokens) or not self._loaded().tokens:
+            x = np.ascontiguousarray(x, dtype=self.bound().values.dtype)
+        if len(x.shape) != 3 or x.shape[2] != self.inputs:
             raise UsageError(f"x of shape [steps, rows, {self.inputs}] was expected, found {list(x.shape)}")
         T, B, _ = x.shape
         lengths = tape.lengths
@@ -143,21 +177,26 @@ class Recurrent(Layer):
             )
         return arrays
 
-    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        """Run the stack over ``x [T,B,I]`` from ``state``; returns every h of the top layer and the final state."""
+    def forward(
+        self, x: np.ndarray | Tokens, state: State = None, tape: Tape | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Run the stack over ``x [T,B,I]`` from ``state``; returns every h of the top layer and the final state.
+
+        ``x`` may be ``Tokens``, which the lowest level's kernels look up themselves.
+        """
         tape = tape or Tape(training=False)
         x, state = self._check(x, state, tape)
-        kernels, weights = self._weights()
+        kernels, weights = self._loaded(), self._weights(x)
         T, B, _ = x.shape
-        H, dtype = self.hidden, x.dtype
+        H, dtype = self.hidden, self.bound().values.dtype
         final = tuple(np.empty_like(s) for s in state)
-        below = y = x
+        y: Any = x
         between: np.ndarray | None = None
         passes = []
         for k, (level, reverse, prefix) in enumerate(self._passes()):
             owner = f"{self.path}/{prefix}"
             if reverse == self.directions[0]:  # a new level: its input is what the one below gave
-                below, between = y, None
+                below, between = y.ids if isinstance(y, Tokens) else y, None
                 if level and self.dropout and tape.training:
                     between = tape.mask(f"{owner}dropout", B, y.shape[2], self.dropout, dtype)
                     below = np.multiply(y, between, out=tape.buffer(owner, "in", y.shape, dtype))
@@ -171,7 +210,7 @@ class Recurrent(Layer):
             for s, first in zip(states, state, strict=True):
                 s[T if reverse else 0] = first[k]
             make = partial(kernels.allocate, weights[k], T, B, tape.training)
-            kept = tape.keep((owner, T, B), make)
+            kept = tape.keep((owner, T, B, below.ndim), make)  # with a table, it may be laid out otherwise
             kernels.forward(weights[k], below, states, kept, span)
             for s, last in zip(states, final, strict=True):
                 last[k] = s[0 if reverse else T]
@@ -181,15 +220,18 @@ class Recurrent(Layer):
             else:
                 y = h
             passes.append((below, states, kept, span, between))
-        tape.push(self, y.shape, passes)
+        tape.push(self, y.shape, passes, weights, x.grad if isinstance(x, Tokens) else None)
         return y, final
 
     def backward(
         self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
     ) -> tuple[np.ndarray | None, State]:
-        """Gradients of x (if wanted) and of the initial state, from those of y and of the final state."""
-        kernels, weights = self._weights()
-        shape, passes = tape.pop(self)
+        """Gradients of x (if wanted) and of the initial state, from those of y and of the final state.
+
+        The gradient of tokens is added to their table's; x has none then.
+        """
+        kernels = self._loaded()
+        shape, passes, weights, dtable = tape.pop(self)
         dy = np.ascontiguousarray(dy, dtype=self.bound().values.dtype)
         check_shape("dy", dy, shape)
         T, B, _ = shape
@@ -204,14 +246,17 @@ class Recurrent(Layer):
             if self.bidirectional:
                 part = tape.buffer(owner, "dy", (T, B, H), dtype)
                 part[...] = dy[:, :, H * reverse : H * (reverse + 1)]
-            wanted = want_dx or level > 0
+            grads = {n: self.g[prefix + n] for n in names}
+            wanted = level > 0 or (want_dx and dtable is None)
+            if want_dx and level == 0 and dtable is not None:
+                grads["E"] = dtable
             out = tape.buffer(owner, "dx", below.shape, dtype) if wanted else None
             ends = tuple(d[k] for d in dfirst)
             kernels.backward(weights[k], below, states, kept, part, ends, out, span)
-            kernels.accumulate(weights[k], below, states, kept, {n: self.g[prefix + n] for n in names}, span)
+            kernels.accumulate(weights[k], below, states, kept, grads, span)
             if out is not None:
                 dx = out if dx is None or reverse == self.directions[-1] else np.add(dx, out, out=out)
             if reverse == self.directions[0] and level:  # the level below sees what both directions asked of it
                 assert dx is not None
                 dy = dx if between is None else np.multiply(dx, between, out=dx)
-        return (dx if want_dx else None), dfirst
+        return (dx if want_dx and dtable is None else None), dfirst
