@@ -66,6 +66,7 @@ class Kernels(NamedTuple):
     accumulate: Callable[..., None]
     tokens: bool = False  # prepare takes a table
     precisions: tuple[str, ...] = ("float32",)  # that prepare takes
+    concurrent: bool = True  # passes with weights and tapes of their own may run in several Python threads at once
 
 
 PRECISIONS = ("float32", "bfloat16")

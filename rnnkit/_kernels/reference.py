@@ -203,7 +203,8 @@ def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels
             if "bn" in grads:
                 grads["bn"] += da_h[:, -len(grads["bn"]) :].sum(axis=0)
 
-    return Kernels(prepare, allocate, forward, backward, accumulate, tokens=True, precisions=PRECISIONS)
+    more: dict[str, Any] = {"tokens": True, "precisions": PRECISIONS, "concurrent": False}  # Python steps one at a time
+    return Kernels(prepare, allocate, forward, backward, accumulate, **more)
 
 
 KERNELS: dict[str, Kernels] = {

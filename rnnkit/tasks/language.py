@@ -138,7 +138,7 @@ class LanguageJob:
             Dropout(o.dropout),
             Dense(o.hidden, size),
         )
-        return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads)
+        return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
 
     def batch(self, stage: str, step: int) -> Batch:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
