@@ -8,7 +8,7 @@ through once more on the way back (recomputation: Chen et al. 2016, "Training de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,46 +54,53 @@ class Sizes:
 class Pass:
     """The walk of one level in one direction: ``forward`` fills its states, ``backward`` undoes it.
 
-    ``x`` is ``[T,B,I]`` or token ids ``[T,B]``; ``states`` names the cell's states, h first. All memory comes from the
-    tape, in the constructor: two passes may then run in two threads.
+    ``states`` names the cell's states, h first. All memory comes from the tape, in the constructor: two passes may
+    then run in two threads.
     """
+
+    weights: Any
+    x: np.ndarray  # [T,B,I], or token ids [T,B]
+    span: Span
 
     def __init__(
         self,
         kernels: Kernels,
         weights: Any,
-        x: np.ndarray,
-        span: Span,
+        reverse: bool,
         sizes: Sizes,
         tape: Tape,
         owner: str,
         states: tuple[str, ...],
     ) -> None:
         T, B, H, piece = sizes.steps, sizes.rows, sizes.hidden, sizes.piece
-        self.kernels, self.weights, self.x, self.span, self.sizes = kernels, weights, x, span, sizes
+        self.kernels, self.reverse, self.sizes = kernels, reverse, sizes
         self.pieces = [(a, min(a + piece, T)) for a in range(0, T, max(piece, 1))]
-        if span.reverse:
+        if reverse:
             self.pieces.reverse()
         self.h = tape.buffer(owner, "h", (T + 1, B, H), sizes.dtype)
         self.others = tuple(tape.buffer(owner, name, (piece + 1, B, H), sizes.dtype) for name in states[1:])
         edges = (len(self.pieces) + 1, B, H)
         self.edges = tuple(tape.buffer(owner, f"{name} between pieces", edges, sizes.dtype) for name in states[1:])
-        key = (owner, piece, B, x.ndim, id(kernels))  # with a table, it may be laid out otherwise
-        self.kept = tape.keep(key, lambda: kernels.allocate(weights, piece, B, tape.training))
+        self.kept = kernels.allocate(weights, piece, B, tape.training)
+
+    def begin(self, weights: Any, x: np.ndarray, lengths: np.ndarray | None, mask: np.ndarray | None) -> None:
+        """What the next walk goes over, and with which weights."""
+        self.weights, self.x = weights, x
+        self.span = Span(0, self.sizes.steps, self.reverse, lengths, mask)
 
     @property
     def outputs(self) -> np.ndarray:
         """h after each step, ``[T,B,H]``."""
-        return self.h[:-1] if self.span.reverse else self.h[1:]
+        return self.h[:-1] if self.reverse else self.h[1:]
 
     def together(self, threads: int) -> bool:
         """Whether this and the other direction, each with half of the threads, end sooner than one after the other."""
         s = self.sizes
         return threads > 1 and self.kernels.concurrent and s.steps * s.rows * s.cost > TOGETHER
 
-    def forward(self, initial: tuple[np.ndarray, ...], final: tuple[np.ndarray, ...], threads: int) -> None:
+    def forward(self, initial: Sequence[np.ndarray], final: Sequence[np.ndarray], threads: int) -> None:
         """Walk from ``initial`` to ``final``, the states ``[B,H]`` before the first step and after the last."""
-        reverse, T = self.span.reverse, self.sizes.steps
+        reverse, T = self.reverse, self.sizes.steps
         self.h[T if reverse else 0] = initial[0]
         for edge, first in zip(self.edges, initial[1:], strict=True):
             edge[0] = first
@@ -110,7 +117,7 @@ class Pass:
         """Piece j, from the states at its edge."""
         a, b = self.pieces[j]
         for edge, state in zip(self.edges, self.others, strict=True):
-            state[b - a if self.span.reverse else 0] = edge[j]
+            state[b - a if self.reverse else 0] = edge[j]
         self.kernels.forward(
             self.weights, self.x[a:b], self._states(a, b), self.kept, self._span(a, b, 0, b - a, threads)
         )
@@ -138,7 +145,7 @@ class Pass:
     def _units(self, a: int, b: int) -> Iterator[tuple[int, int]]:
         """The units of a piece in the order of the way back; a piece begins where a unit does."""
         starts = range(a, b, self.sizes.unit)
-        for start in starts if self.span.reverse else reversed(starts):
+        for start in starts if self.reverse else reversed(starts):
             yield start, min(start + self.sizes.unit, b)
 
     def _states(self, a: int, b: int) -> tuple[np.ndarray, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from rnnkit import _kernels
-from rnnkit._kernels import PRECISIONS, Kernels, Span
+from rnnkit._kernels import PRECISIONS, Kernels
 from rnnkit.cells import Cell, Param, get_cell
 from rnnkit.errors import UsageError
 from rnnkit.nn import threads as threads_
@@ -119,18 +119,19 @@ class Recurrent(Layer):
         """Width of y."""
         return self.hidden * len(self.directions)
 
-    @property
+    @cached_property
     def _names(self) -> list[str]:
         """Names of one pass's parameters."""
         return [param.name for param in self._cell.params(1, 1, self.options)]
 
+    @cached_property
     def _passes(self) -> list[tuple[int, bool, str]]:
         """(layer, reverse, prefix of its parameters' names), in the order of the states."""
         return [(n, rev, f"l{n}{'r' if rev else ''}.") for n in range(self.layers) for rev in self.directions]
 
     def params(self) -> tuple[Param, ...]:
         declared = []
-        for level, _, prefix in self._passes():
+        for level, _, prefix in self._passes:
             for param in self._cell.params(self.inputs if level == 0 else self.outputs, self.hidden, self.options):
                 init = {"W": self.weight_init, "R": self.recurrent_init}.get(param.name, param.init)
                 constants = tuple(
@@ -172,7 +173,7 @@ class Recurrent(Layer):
         parameters, kernels = self.bound(), self._loaded()
         self._prepared = self._prepared.current(parameters)
         packed = []
-        for level, _, prefix in self._passes():
+        for level, _, prefix in self._passes:
             table = x.table if isinstance(x, Tokens) and level == 0 else None
             key = prefix, id(table)
             if key not in self._prepared.weights:
@@ -221,7 +222,7 @@ class Recurrent(Layer):
         T, B, _ = x.shape
         dtype, symbols = self.bound().values.dtype, len(x.table) if isinstance(x, Tokens) else 0
         weights = self._weights(x)
-        final = tuple(np.empty_like(s) for s in state)
+        final = tuple(map(np.empty_like, state))
         y: np.ndarray = x.ids if isinstance(x, Tokens) else x
         levels: list[tuple[list[Pass], np.ndarray | None]] = []
         for level in range(self.layers):
@@ -230,10 +231,9 @@ class Recurrent(Layer):
                 owner = f"{self.path}/l{level}."
                 between = tape.mask(f"{owner}dropout", B, self.outputs, self.dropout, dtype)
                 y = np.multiply(y, between, out=tape.buffer(owner, "in", y.shape, dtype))
-            sizes = self._sizes(level, T, B, 0 if level else symbols, tape.training)
-            passes = [self._pass(k, y, weights[k], sizes, tape) for k in self._of(level)]
+            passes = [self._pass(k, y, weights[k], 0 if level else symbols, tape) for k in self._of(level)]
             calls = [
-                partial(walk.forward, tuple(s[k] for s in state), tuple(s[k] for s in final))
+                partial(walk.forward, [s[k] for s in state], [s[k] for s in final])
                 for k, walk in zip(self._of(level), passes, strict=True)
             ]
             self._run(calls, passes[0])
@@ -260,13 +260,20 @@ class Recurrent(Layer):
         cost = gates * (self.hidden + (0 if symbols else width))
         return Sizes(steps, rows, self.hidden, dtype, unit, piece, cost)
 
-    def _pass(self, k: int, x: np.ndarray, weights: Any, sizes: Sizes, tape: Tape) -> Pass:
-        _, reverse, prefix = self._passes()[k]
-        owner, mask = f"{self.path}/{prefix}", None
+    def _pass(self, k: int, x: np.ndarray, weights: Any, symbols: int, tape: Tape) -> Pass:
+        """The walk with number k, about to go over ``x``; ``symbols`` of the table, where it reads tokens."""
+        level, reverse, prefix = self._passes[k]
+        owner, mask, (T, B), kernels = f"{self.path}/{prefix}", None, x.shape[:2], self._loaded()
+
+        def make() -> Pass:
+            sizes = self._sizes(level, T, B, symbols, tape.training)
+            return Pass(kernels, weights, reverse, sizes, tape, owner, self._cell.states)
+
         if self.recurrent_dropout and tape.training:
-            mask = tape.mask(f"{owner}recurrent", sizes.rows, self.hidden, self.recurrent_dropout, sizes.dtype)
-        span = Span(0, sizes.steps, reverse, tape.lengths, mask)
-        return Pass(self._loaded(), weights, x, span, sizes, tape, owner, self._cell.states)
+            mask = tape.mask(f"{owner}recurrent", B, self.hidden, self.recurrent_dropout, self.bound().values.dtype)
+        walk = tape.keep((owner, T, B, symbols, self.recompute, id(kernels)), make)
+        walk.begin(weights, x, tape.lengths, mask)
+        return walk
 
     def _run(self, calls: list[partial[None]], walk: Pass) -> None:
         """Calls that walk a level's directions, each given its threads: one after the other, or both at once."""
@@ -293,7 +300,7 @@ class Recurrent(Layer):
             passes, between = levels[level]
             calls, parts, table = [], [], None
             for n, (k, walk) in enumerate(zip(self._of(level), passes, strict=True)):
-                prefix = self._passes()[k][2]
+                prefix = self._passes[k][2]
                 owner, part, dx = f"{self.path}/{prefix}", dy, None
                 if self.bidirectional:
                     part = tape.buffer(owner, "dy", walk.outputs.shape, dtype)
