@@ -98,7 +98,7 @@ def default_run(data: str, resume: bool = False) -> Path:
 def refuse_other_options(job: TaskJob, run: Run) -> None:
     """``UsageError`` naming the first option that differs from those of the run."""
     _, meta = run.load_checkpoint()
-    stored, given = meta.options, plain(job.resolved)
+    stored, given = {**plain(TrainOptions()), **meta.options}, plain(job.resolved)
     for name in sorted({*stored, *given} - {*RUNTIME, "data"}):
         if stored.get(name) != given.get(name):
             raise UsageError(

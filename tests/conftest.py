@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -137,25 +137,35 @@ class Layer:
         dx: bool = True,
         start: Mapping[str, np.ndarray] | None = None,
         threads: int = 1,
+        ids: np.ndarray | None = None,
+        table: np.ndarray | None = None,
+        precision: str = "float32",
     ) -> dict[str, np.ndarray]:
-        """Every result by name; ``cuts`` splits the steps, ``start`` is what the parameter gradients hold already."""
+        """Every result by name; ``cuts`` splits the steps, ``start`` is what the parameter gradients hold already.
+
+        With ``ids`` and a ``table`` these go to the kernels in place of x, and dE takes the place of dx.
+        """
         T, B, I, _ = self.shape  # noqa: E741
         kernels = load(backend, self.variant.name)
-        weights = kernels.prepare(self.params)
+        more: dict[str, Any] = {} if table is None else {"table": table}
+        weights = kernels.prepare(self.params, **more, **({"precision": precision} if precision != "float32" else {}))
+        x, dx = (self.x, dx) if ids is None else (ids, False)
         tape = kernels.allocate(weights, T, B, True)
         states = self.states()
         edges = [0, *cuts, T]
         spans = [self.span(a, b, threads) for a, b in pairwise(edges)]
         spans = spans[::-1] if self.reverse else spans
         for span in spans:
-            kernels.forward(weights, self.x, states, tape, span)
+            kernels.forward(weights, x, states, tape, span)
         dstates = tuple(d.copy() for d in self.dfinal)
         inputs = np.full((T, B, I), 7.0, self.dtype) if dx else None
         for span in reversed(spans):
-            kernels.backward(weights, self.x, states, tape, self.dy, dstates, inputs, span)
+            kernels.backward(weights, x, states, tape, self.dy, dstates, inputs, span)
         zeros = {name: np.zeros_like(value) for name, value in self.params.items()}
+        if table is not None:
+            zeros["E"] = np.zeros_like(table)
         grads = {name: value.copy() for name, value in (start or zeros).items()}
-        kernels.accumulate(weights, self.x, states, tape, grads, self.span(threads=threads))
+        kernels.accumulate(weights, x, states, tape, grads, self.span(threads=threads))
         results = dict(zip(self.variant.cell.states, states, strict=True))
         results |= {f"d{name}": d for name, d in zip(self.variant.cell.states, dstates, strict=True)}
         results |= {f"d{name}": d for name, d in grads.items()}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
+import mmap
 import random
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -14,9 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnkit.data.source import read_bytes
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
 from rnnkit.data.vocabulary import LEVELS, Decoder, Vocabulary, tokens
 from rnnkit.errors import DataError, UsageError
+from rnnkit.tasks import language
+from rnnkit.tasks.options import TrainOptions
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "text"
 STORY = "Où êtes-vous ? Le chat dort. Où est le chat ? Le chat est là, il dort encore.\n" * 3
@@ -197,3 +203,86 @@ def test_a_damaged_vocabulary_is_refused(change: dict[str, object], words: str) 
         Vocabulary.from_dict(data)
     with pytest.raises(UsageError, match="char, word, byte"):
         Vocabulary.build("abba", "syllable")
+
+
+# -- large texts --------------------------------------------------------------------------------
+
+LONG = "Où est le chat ?\nIl dort, l'œil ouvert — 12 fois.\n\n\tÀ midi : 𝄞 !\n" * 40
+
+
+@pytest.mark.parametrize("level", ["char", "word", "byte"])
+@pytest.mark.parametrize("end", ["", "\n", " sans fin de ligne"])
+def test_blocks_change_nothing(level, end, monkeypatch):
+    text = LONG + end
+    whole = Vocabulary.build(text, level)
+    ids = whole.encode(text)
+    for block in (1, 7, 100):
+        monkeypatch.setattr("rnnkit.data.vocabulary.BLOCK", block)
+        assert Vocabulary.build(text, level) == whole
+        np.testing.assert_array_equal(whole.encode(text), ids)
+    assert whole.decode(ids) == text
+
+
+@pytest.mark.parametrize("level", ["char", "word", "byte"])
+def test_an_empty_text_has_no_ids(level):
+    ids = Vocabulary.build("chat chat", level).encode("")
+    assert ids.shape == (0,)
+    assert ids.dtype == np.int32
+
+
+def test_a_fingerprint_is_that_of_the_whole_text(monkeypatch):
+    text = read_text(io.BytesIO(LONG.encode()))
+    whole = text.fingerprint()
+    monkeypatch.setattr("rnnkit.data.text.BLOCK", 13)
+    assert text.fingerprint() == whole == hashlib.sha256(LONG.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_mapped_file_reads_as_any_other(encoding, tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_bytes(LONG.replace("𝄞", "x").encode(encoding))
+    expected = read_text(path)
+    monkeypatch.setattr("rnnkit.data.source.MAPPED", 1)
+    assert isinstance(read_bytes(path)[0], mmap.mmap)
+    assert read_text(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b" \n\n ", "empty"),
+        (b"one\ntwo\x00three", "binary file .* line 2"),
+        (b"\xff\xfea\x00\n", "not valid utf-16"),
+        (b"PK\x03\x04 more", "ZIP archive"),
+        (b"\x1f\x8b\x08broken", "gzip data is cut short"),
+    ],
+)
+def test_a_mapped_file_is_refused_as_any_other(content, words, tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    said = []
+    for least in (1 << 30, 1):
+        monkeypatch.setattr("rnnkit.data.source.MAPPED", least)
+        with pytest.raises(DataError, match=words) as caught:
+            read_text(path)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("level", ["char", "word", "byte"])
+def test_preparing_a_text_takes_little_more_than_its_ids(level, tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text("Le chat dort sur le toit, et la nuit est douce.\n" * 60_000, encoding="utf-8")
+    monkeypatch.setattr("rnnkit.data.vocabulary.BLOCK", 1 << 16)
+    monkeypatch.setattr("rnnkit.data.text.BLOCK", 1 << 16)
+    options = TrainOptions(data=str(path), level=level)
+    job = language.prepare(path, options)  # whatever is made once and kept
+    tracemalloc.start()
+    try:
+        job = language.prepare(path, options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    kept = sum(ids.nbytes for ids in (*job.ids.values(), job.tail))
+    assert peak < path.stat().st_size + 2.2 * kept + 4e6

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from rnnkit.errors import UsageError
@@ -43,6 +46,68 @@ def test_threads_kept_apart_are_free_again_afterwards():
     assert os.sched_getaffinity(seen[0]) == allowed == os.sched_getaffinity(0)
     done.set()
     other.join()
+
+
+def test_together_runs_both_at_once_and_in_one_thread_kept_for_it():
+    met, names = threading.Barrier(2, timeout=10), []
+
+    def meet():
+        met.wait()
+        names.append(threading.current_thread().name)
+
+    for _ in range(3):
+        threads.together(meet, meet)
+    assert sorted(names) == sorted([threading.current_thread().name, "rnnkit_0"] * 3)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_together_raises_when_both_have_ended(failing):
+    ended = []
+
+    def fine():
+        time.sleep(0.02)
+        ended.append(1)
+
+    def wrong():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        threads.together(*((wrong, fine) if failing == 0 else (fine, wrong)))
+    assert ended == [1]
+    threads.together(fine, fine)
+    assert ended == [1] * 3
+
+
+def test_together_inside_together_goes_one_after_the_other():
+    seen = []
+    threads.together(lambda: threads.together(lambda: seen.append(1), lambda: seen.append(2)), lambda: None)
+    assert seen == [1, 2]
+
+
+def test_the_helper_keeps_what_numpy_was_told():
+    with np.errstate(over="ignore"):
+        threads.together(lambda: None, lambda: np.float32(1e38) * np.float32(1e38))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        threads.together(lambda: None, lambda: np.float32(1e38) * np.float32(1e38))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_does_both_itself():
+    code = """
+import os, threading
+from rnnkit.nn.threads import together
+together(lambda: None, lambda: None)
+child = os.fork()
+if child == 0:
+    seen = []
+    together(lambda: seen.append(threading.get_ident()), lambda: seen.append(threading.get_ident()))
+    os._exit(0 if seen == [threading.get_ident()] * 2 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_one_blas_thread_inside_and_as_before_outside():

@@ -1,15 +1,19 @@
 """Whole-layer passes over time; one module per backend, all with the same five functions.
 
-Notation: T steps, B batch rows, I inputs, H hidden units, G gates.  Arrays are time-major and
+Notation: T steps, B batch rows, I inputs, H hidden units, G gates, V symbols.  Arrays are time-major and
 C-contiguous.  Index t of a state array ``[T+1, B, H]`` is the state BEFORE step t, so slot 0
 is the initial state; with ``reverse`` the steps run from T-1 to 0 and the initial state sits in
 slot T, so the state after step t is slot t+1 forward and slot t in reverse.
 
 A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, whose functions are
 
-``prepare(params) -> Weights``
+``prepare(params, table=None, precision="float32") -> Weights``
     IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed,
-    transposed) and is made again whenever the parameters change.
+    transposed) and is made again whenever the parameters change.  With a ``table [V,I]``, an embedding, the ``x``
+    of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.  With the precision
+    ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are rounded to bfloat16
+    (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a processor or
+    a dtype cannot do is a ``UsageError``.
 ``allocate(weights, T, B, training) -> Tape``
     Buffers that ``forward`` fills and only the same backend's ``backward`` and ``accumulate``
     read; without ``training`` the gates are not kept.  The one function that allocates.
@@ -18,10 +22,10 @@ A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, 
 ``backward(weights, x, states, tape, dy, dstates, dx, span)``
     IN ``dy [T,B,H]``: gradient of the state h after each step; INOUT ``dstates``, a tuple of
     ``[B,H]``: gradient of the states after the span going in, before it coming out; OUT ``dx
-    [T,B,I]`` (or None when nobody asks).  Leaves the gate gradients in the tape.
+    [T,B,I]`` (None when nobody asks, and with token ids).  Leaves the gate gradients in the tape.
 ``accumulate(weights, x, states, tape, grads, span)``
-    INOUT ``grads``: arrays by parameter name, added to.  Run once over the whole range after
-    ``backward`` has covered it, in one piece or several.
+    INOUT ``grads``: arrays by parameter name, added to; with token ids it may hold ``E [V,I]``, the gradient of the
+    table.  Run once over every step after ``backward`` has covered it, in one piece or several.
 
 ``Span`` says which steps [start, stop) of those buffers and how.  Slots past a row's length
 repeat its state; dy is not read there, dx is zero there.  ``mask [B,H]`` multiplies the h that enters the
@@ -33,7 +37,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,14 +57,20 @@ class Span(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """The five functions of one cell variant in one backend (see the module's docstring)."""
+    """The five functions of one cell variant in one backend (see the module's docstring), and what they can do."""
 
-    prepare: Callable[[Mapping[str, np.ndarray]], Any]
+    prepare: Callable[..., Any]
     allocate: Callable[[Any, int, int, bool], Any]
     forward: Callable[..., None]
     backward: Callable[..., None]
     accumulate: Callable[..., None]
+    tokens: bool = False  # prepare takes a table
+    precisions: tuple[str, ...] = ("float32",)  # that prepare takes
+    concurrent: bool = True  # passes with weights and tapes of their own may run in several Python threads at once
 
+
+PRECISIONS = ("float32", "bfloat16")
+"""What the factors of the products may be rounded to; states, sums and parameters are never less than float32."""
 
 BACKENDS: dict[str, str] = {
     "cython": "rnnkit._kernels.cython_kernels",

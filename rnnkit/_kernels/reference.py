@@ -1,6 +1,6 @@
 """The definition of truth: every cell in plain NumPy, any float dtype, nothing clever.
 
-A cell here is two functions over one step of all rows:
+A cell here is two functions over one step of all rows, ``p`` being the ``Weights``:
 
 ``step(p, x, s, hr) -> states, saved``      the equations of ``cells.CELLS``
 ``step_back(p, s, hr, new, saved, d) -> dgates, dhr, carry``
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit._kernels import Kernels, Span
+from rnnkit._kernels import PRECISIONS, Kernels, Span
+from rnnkit.errors import UsageError
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -26,25 +27,49 @@ def sigmoid(a: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(0.5 * a)
 
 
+def to_bfloat16(a: np.ndarray) -> np.ndarray:
+    """float32 numbers rounded to the nearest that bfloat16 has, the upper 16 bits of float32; ties to even."""
+    bits = np.ascontiguousarray(a, np.float32).view(np.uint32)
+    rounded = bits + (0x7FFF + (bits >> 16 & 1))
+    return np.where(np.isfinite(a), (rounded & 0xFFFF0000).view(np.float32), a)
+
+
+class Weights(dict[str, np.ndarray]):
+    """A cell's parameters by name, and how the factors of a product are rounded; their own W and R are already."""
+
+    def __init__(self, params: Mapping[str, np.ndarray], table: np.ndarray | None, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        if precision == "bfloat16" and params["W"].dtype != np.float32:
+            raise UsageError(f"bfloat16 products need float32 parameters, not {params['W'].dtype}; leave precision out")
+        self.low: Callable[[np.ndarray], np.ndarray] = to_bfloat16 if precision == "bfloat16" else np.asarray
+        super().__init__({name: self.low(v).copy() if name in "WR" else v.copy() for name, v in params.items()})
+        self.table = None if table is None else table.copy()
+
+    def x(self, x: np.ndarray) -> np.ndarray:
+        """The inputs of one step, looked up where they are ids, as they enter x·W."""
+        return self.low(x if self.table is None else self.table[x])
+
+
 # -- the cells -------------------------------------------------------------------------------
 
 
 def _rnn(activation: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def step(p, x, s, hr):
-        a = x @ p["W"] + hr @ p["R"] + p["b"]
+        a = p.x(x) @ p["W"] + p.low(hr) @ p["R"] + p["b"]
         h = np.tanh(a) if activation == "tanh" else np.maximum(a, 0)
         return (h,), ()
 
     def step_back(p, s, hr, new, saved, d):
         (h,) = new
         da = d[0] * (1 - h * h) if activation == "tanh" else np.where(h > 0, d[0], 0)
-        return (da, da), da @ p["R"].T, (np.zeros_like(h),)
+        return (da, da), p.low(da) @ p["R"].T, (np.zeros_like(h),)
 
     return step, step_back
 
 
 def _lstm_step(p, x, s, hr):
-    i, f, g, o = np.split(x @ p["W"] + hr @ p["R"] + p["b"], 4, axis=1)
+    i, f, g, o = np.split(p.x(x) @ p["W"] + p.low(hr) @ p["R"] + p["b"], 4, axis=1)
     i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
     c = f * s[1] + i * g
     return (o * np.tanh(c), c), (i, f, g, o)
@@ -57,12 +82,12 @@ def _lstm_back(p, s, hr, new, saved, d):
     da = np.concatenate(
         [dc * g * i * (1 - i), dc * s[1] * f * (1 - f), dc * i * (1 - g * g), d[0] * tc * o * (1 - o)], axis=1
     )
-    return (da, da), da @ p["R"].T, (np.zeros_like(dc), dc * f)
+    return (da, da), p.low(da) @ p["R"].T, (np.zeros_like(dc), dc * f)
 
 
 def _gru_after_step(p, x, s, hr):
     H = s[0].shape[1]
-    ax, ah = x @ p["W"] + p["b"], hr @ p["R"]
+    ax, ah = p.x(x) @ p["W"] + p["b"], p.low(hr) @ p["R"]
     r, z = np.split(sigmoid(ax[:, : 2 * H] + ah[:, : 2 * H]), 2, axis=1)
     q = ah[:, 2 * H :] + p["bn"]
     n = np.tanh(ax[:, 2 * H :] + r * q)
@@ -77,14 +102,14 @@ def _gru_after_back(p, s, hr, new, saved, d):
     dr = dn * q * r * (1 - r)
     da_x = np.concatenate([dr, dz, dn], axis=1)
     da_h = np.concatenate([dr, dz, dn * r], axis=1)
-    return (da_x, da_h), da_h @ p["R"].T, (dh * z,)
+    return (da_x, da_h), p.low(da_h) @ p["R"].T, (dh * z,)
 
 
 def _gru_before_step(p, x, s, hr):
     H = s[0].shape[1]
-    ax = x @ p["W"] + p["b"]
-    r, z = np.split(sigmoid(ax[:, : 2 * H] + hr @ p["R"][:, : 2 * H]), 2, axis=1)
-    n = np.tanh(ax[:, 2 * H :] + (r * hr) @ p["R"][:, 2 * H :])
+    ax = p.x(x) @ p["W"] + p["b"]
+    r, z = np.split(sigmoid(ax[:, : 2 * H] + p.low(hr) @ p["R"][:, : 2 * H]), 2, axis=1)
+    n = np.tanh(ax[:, 2 * H :] + p.low(r * hr) @ p["R"][:, 2 * H :])
     return ((1 - z) * n + z * s[0],), (r, z, n)
 
 
@@ -94,10 +119,10 @@ def _gru_before_back(p, s, hr, new, saved, d):
     H = dh.shape[1]
     dn = dh * (1 - z) * (1 - n * n)
     dz = dh * (s[0] - n) * z * (1 - z)
-    drh = dn @ p["R"][:, 2 * H :].T
+    drh = p.low(dn) @ p["R"][:, 2 * H :].T
     dr = drh * hr * r * (1 - r)
     da = np.concatenate([dr, dz, dn], axis=1)
-    return (da, da), drh * r + da[:, : 2 * H] @ p["R"][:, : 2 * H].T, (dh * z,)
+    return (da, da), drh * r + p.low(da[:, : 2 * H]) @ p["R"][:, : 2 * H].T, (dh * z,)
 
 
 # -- the passes over time --------------------------------------------------------------------
@@ -126,8 +151,10 @@ def _masked(span: Span, h: np.ndarray) -> np.ndarray:
 
 
 def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels:
-    def prepare(params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: value.copy() for name, value in params.items()}
+    def prepare(
+        params: Mapping[str, np.ndarray], table: np.ndarray | None = None, precision: str = "float32"
+    ) -> Weights:
+        return Weights(params, table, precision)
 
     def allocate(weights: Any, T: int, B: int, training: bool) -> _Tape:
         return _Tape(T)
@@ -156,24 +183,28 @@ def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels
                 g[...] = np.where(alive, fresh, g)
             tape.dgates[t] = dgates
             if dx is not None:
-                dx[t] = dgates[0] @ p["W"].T
+                dx[t] = p.low(dgates[0]) @ p["W"].T
 
     def accumulate(p, x, states, tape, grads, span: Span) -> None:
         for t in _order(span):
             hr = _masked(span, states[0][t + 1 if span.reverse else t])
             da_x, da_h = tape.dgates[t]
-            grads["W"] += x[t].T @ da_x
+            low_x, low_h = p.low(da_x), p.low(da_h)
+            grads["W"] += p.x(x[t]).T @ low_x
             grads["b"] += da_x.sum(axis=0)
+            if "E" in grads:  # rows of one id add up
+                np.add.at(grads["E"], x[t], low_x @ p["W"].T)
             if step is _gru_before_step:  # R_n met r ⊙ h, the other gates h
                 H = hr.shape[1]
-                grads["R"][:, : 2 * H] += hr.T @ da_h[:, : 2 * H]
-                grads["R"][:, 2 * H :] += (tape.saved[t][0] * hr).T @ da_h[:, 2 * H :]
+                grads["R"][:, : 2 * H] += p.low(hr).T @ low_h[:, : 2 * H]
+                grads["R"][:, 2 * H :] += p.low(tape.saved[t][0] * hr).T @ low_h[:, 2 * H :]
             else:
-                grads["R"] += hr.T @ da_h
+                grads["R"] += p.low(hr).T @ low_h
             if "bn" in grads:
                 grads["bn"] += da_h[:, -len(grads["bn"]) :].sum(axis=0)
 
-    return Kernels(prepare, allocate, forward, backward, accumulate)
+    more: dict[str, Any] = {"tokens": True, "precisions": PRECISIONS, "concurrent": False}  # Python steps one at a time
+    return Kernels(prepare, allocate, forward, backward, accumulate, **more)
 
 
 KERNELS: dict[str, Kernels] = {

@@ -19,6 +19,7 @@ from rnnkit.cli import options
 @click.argument("data")
 @options.reading
 @options.shaping
+@options.keeping
 @options.as_json
 @click.pass_context
 def check(ctx: click.Context, data: str, json: bool, **settings: Any) -> None:

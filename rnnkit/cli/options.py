@@ -96,6 +96,19 @@ class Threads(click.ParamType):
         return int(value)
 
 
+class Steps(click.ParamType):
+    """``auto``, ``off`` or a number of steps from 1 on."""
+
+    name = "auto|off|n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("auto", "off"):
+            return value
+        if not re.fullmatch(r"\d+", str(value)) or not int(value):
+            self.fail(f"{value!r} is neither auto nor off nor a whole number of at least 1", param, ctx)
+        return int(value)
+
+
 class Columns(click.ParamType):
     """Names of columns; in the environment, as on the line, separated by commas."""
 
@@ -141,6 +154,13 @@ plot = click.option("--plot", type=FILE, metavar="FILE", help="Draw a chart into
 running = combined(
     _flag("threads", Threads(), "Threads to use: auto (all that may be used) or a number."),
     _flag("backend", BACKEND, "Kernels to run (default auto: the first that is there)."),
+)
+
+keeping = _flag(
+    "recompute",
+    Steps(),
+    "Keep the gates of so many steps at a time and compute them again on the way back: the same result in less memory "
+    "and more time. auto (default: when they would take an eighth of the memory), off or a number.",
 )
 
 reading = combined(
@@ -195,6 +215,11 @@ training = combined(
     _flag("steps", int, "Steps of training, instead of epochs."),
     _flag("stop", int, "Stop after this many steps though the schedule is longer."),
     _flag("lr", float, "Learning rate."),
+    _flag(
+        "precision",
+        FromTable("rnnkit._kernels:PRECISIONS"),
+        "Products in float32 (default), or of factors rounded to bfloat16: faster where the processor has them.",
+    ),
     _flag("clip", float, "Largest norm of the gradient (default 1; 0 is off)."),
     _flag("clip-value", float, "Largest value in the gradient (default 0: off)."),
     _flag("optimizer", FromTable("rnnkit.nn.optim:OPTIMIZERS"), "Optimiser (default adamw)."),

@@ -130,9 +130,8 @@ def _best(values: list[float | None], better: str) -> int | None:
 
 def next_command(run: Path, job: TaskJob) -> str:
     """The exact command that uses the run; a text is gone on with from its own first words."""
-    parts = getattr(job, "parts", {})
     if job.task == "language":
-        opening = " ".join(parts.get("fit", "")[:200].split()[:2])[:40]
+        opening = getattr(job, "first_words", "")
         return f"rnnkit generate {shlex.quote(str(run))} --seed {shlex.quote(opening)}"
     return f"rnnkit predict {shlex.quote(str(run))}"
 

@@ -30,6 +30,7 @@ from rnnkit.errors import UsageError
 @options.shaping
 @options.training
 @options.running
+@options.keeping
 @options.plot
 @options.as_json
 @options.quiet

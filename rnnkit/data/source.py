@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import mmap
 import os
 import re
 import sys
@@ -14,6 +15,9 @@ from typing import BinaryIO
 from rnnkit.errors import DataError, UsageError
 
 Source = str | os.PathLike[str] | BinaryIO
+Bytes = bytes | mmap.mmap
+MAPPED = 1 << 20
+"""Bytes from which on a file is mapped into memory."""
 
 _FOREIGN = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "save the sheet as CSV"),
@@ -31,6 +35,7 @@ _BOMS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+_SEEN = re.compile(rb"\S")
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
 
 
@@ -47,8 +52,10 @@ def shown(text: object) -> str:
     return plain if len(plain) <= 40 else plain[:39] + "…"
 
 
-def read_bytes(source: Source) -> tuple[bytes, str]:
+def read_bytes(source: Source) -> tuple[Bytes, str]:
     """The content of a file, of a binary stream, or of standard input when the source is '-'; gzip is undone.
+
+    A large file is mapped into memory rather than read.
 
     Returns (bytes, label), the label being what messages call the source.
     Raises UsageError for a path that is missing, a folder or unreadable; DataError for damaged gzip data.
@@ -72,9 +79,12 @@ def read_bytes(source: Source) -> tuple[bytes, str]:
     return data, label
 
 
-def _read_path(path: Path) -> bytes:
+def _read_path(path: Path) -> Bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            if path.is_file() and path.stat().st_size >= MAPPED:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return file.read()
     except FileNotFoundError:
         folder = path.parent
         names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
@@ -88,26 +98,26 @@ def _read_path(path: Path) -> bytes:
         raise UsageError(f"{path}: cannot be read as a file ({error}); check the name") from error
 
 
-def decode(data: bytes, label: str, encoding: str | None = None) -> tuple[str, str, list[str]]:
+def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, str, list[str]]:
     """Bytes to text by a byte-order mark, else UTF-8, else the Western single-byte sets (said in a notice).
 
     Returns (text, encoding, notices). Raises DataError when the bytes are empty, not text, or not in the
     encoding they claim; UsageError for an encoding name that does not exist.
     """
-    if not data.strip():
+    if not _SEEN.search(data):
         raise DataError(f"{label}: the file is empty; expected text")
     for magic, what, remedy in _FOREIGN:
-        if data.startswith(magic):
+        if data[:8].startswith(magic):
             raise DataError(f"{label}: expected text, found {what}; {remedy}")
     if encoding is None:
-        encoding = next((name for bom, name in _BOMS if data.startswith(bom)), None)
+        encoding = next((name for bom, name in _BOMS if data[:4].startswith(bom)), None)
     if encoding is not None:
         try:
-            text = data.decode(encoding)
+            text = str(data, encoding)
         except LookupError:
             raise UsageError(f"unknown encoding '{encoding}'; common ones are utf-8, utf-16, cp1252, latin-1") from None
         except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
+            line = _line(data, error.start)
             raise DataError(
                 f"{label}: not valid {encoding} (byte {error.start + 1}, about line {line}); save the file as UTF-8"
             ) from error
@@ -122,23 +132,28 @@ def decode(data: bytes, label: str, encoding: str | None = None) -> tuple[str, s
     if nul >= 0:
         raise _binary(label, data, nul)
     try:
-        return data.decode("utf-8"), "utf-8", []
+        return str(data, "utf-8"), "utf-8", []
     except UnicodeDecodeError as error:
         at = error.start
     if control and len(_CONTROL.findall(data)) > len(data) / 500:
         raise _binary(label, data, control.start())
     name = "cp1252"
     try:
-        text = data.decode(name)
+        text = str(data, name)
     except UnicodeDecodeError:
         name = "latin-1"
-        text = data.decode(name)
-    line = data.count(b"\n", 0, at) + 1
+        text = str(data, name)
+    line = _line(data, at)
     notice = f"{label} is not UTF-8 (byte 0x{data[at]:02x} on line {line}); read as {name}"
     return text, name, [notice]
 
 
-def _binary(label: str, data: bytes, at: int) -> DataError:
-    line = data.count(b"\n", 0, at) + 1
+def _line(data: Bytes, at: int) -> int:
+    """The number of the line that byte ``at`` stands on."""
+    return data[:at].count(b"\n") + 1
+
+
+def _binary(label: str, data: Bytes, at: int) -> DataError:
+    line = _line(data, at)
     found = f"a binary file (byte 0x{data[at]:02x} at position {at + 1}, line {line})"
     return DataError(f"{label}: expected text, found {found}; save it as UTF-8 text")

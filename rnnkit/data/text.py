@@ -13,6 +13,8 @@ _START = re.compile(r"^\*{3} ?START (?:OF|:)[^*]{0,300}\*{3}[^\n]*\n", re.MULTIL
 _END = re.compile(r"^\*{3} ?END (?:OF|:)[^*]{0,300}\*{3}", re.MULTILINE | re.IGNORECASE)
 _LAST = re.compile(r"^End of (?:the )?Project Gutenberg[^\n]*\s*\Z", re.MULTILINE | re.IGNORECASE)
 _EDGES = re.compile(r"\A(?:[^\S\n]*\n)+|\s+\Z")
+BLOCK = 1 << 20
+"""Characters encoded at a time for their fingerprint."""
 
 
 @dataclass
@@ -29,7 +31,10 @@ class Text:
 
     def fingerprint(self) -> str:
         """SHA-256 of the characters, the same for every encoding and line end of one text."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256()
+        for start in range(0, len(self.text), BLOCK):
+            digest.update(self.text[start : start + BLOCK].encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
 def read_text(source: Source, encoding: str | None = None) -> Text:

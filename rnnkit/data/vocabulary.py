@@ -10,7 +10,7 @@ import codecs
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from rnnkit.errors import DataError, UsageError
 Ids = NDArray[np.int32]
 LEVELS = ("char", "word", "byte")
 MAX_WORDS = 20_000  # a larger output layer costs more than the words are worth to a small model
+
+BLOCK = 1 << 20
+"""Characters cut into tokens or ids at a time, about: what is in between takes up to 70 bytes each."""
 
 _LETTERS = r"[^\W\d_]"
 # French elisions stand alone (l'|homme, qu'|il); other apostrophes stay inside (aujourd'hui, don't). A blank belongs to
@@ -86,10 +89,10 @@ class Vocabulary:
         letters: Counter[str] = Counter()
         words: Counter[str] = Counter()
         for part in [text] if isinstance(text, str) else text:
-            part = _normal(part)
-            letters.update(part)
-            if level == "word":
-                words.update(tokens(part))
+            for block in _blocks(_normal(part)):
+                _count(letters, block)
+                if level == "word":
+                    words.update(tokens(block))
         size = max_size if level == "char" else None
         chosen = _frequent(letters, min_count, size)
         if level == "word":
@@ -117,12 +120,15 @@ class Vocabulary:
 
     def encode(self, text: str) -> Ids:
         """Text → ids int32 [n], after composing it to NFC."""
-        text = _normal(text)
-        if self.level == "byte":
-            raw = np.frombuffer(_utf8(text), dtype=np.uint8)
-            return raw.astype(np.int32) + np.int32(self._first)
-        if self.level == "word":
-            return self._encode_words(text)
+        encode = {"byte": self._encode_bytes, "word": self._encode_words, "char": self._encode_characters}[self.level]
+        blocks = [encode(block) for block in _blocks(_normal(text))]
+        return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.int32), *blocks])
+
+    def _encode_bytes(self, text: str) -> Ids:
+        raw = np.frombuffer(_utf8(text), dtype=np.uint8)
+        return raw.astype(np.int32) + np.int32(self._first)
+
+    def _encode_characters(self, text: str) -> Ids:
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         ids = self._table[np.minimum(points, len(self._table) - 1)]
         unknown = np.flatnonzero(ids < 0)
@@ -139,16 +145,18 @@ class Vocabulary:
         return out
 
     def _encode_words(self, text: str) -> Ids:
+        cut = tokens(text)
+        found: list[Any] = list(map(self._ids.get, cut))
         out: list[int] = []
-        known = self._ids
-        for token in _TOKEN.findall(text):
-            if token in known:
-                out.append(known[token])
-            else:
-                if token not in self._spelled:
-                    self._spelled[token] = [i for c in token for i in self._spell(c)]
-                out += self._spelled[token]
-        return np.array(out, dtype=np.int32)
+        start = 0
+        for at in [at for at, i in enumerate(found) if i is None]:
+            token = cut[at]
+            if token not in self._spelled:
+                self._spelled[token] = [i for c in token for i in self._spell(c)]
+            out += found[start:at]
+            out += self._spelled[token]
+            start = at + 1
+        return np.array(out + found[start:], dtype=np.int32)
 
     def _spell(self, char: str) -> list[int]:
         """One character as ids: itself, its half-bytes, or U+FFFD."""
@@ -226,6 +234,22 @@ class Decoder:
 
 def _is_array(ids: object) -> bool:
     return isinstance(ids, np.ndarray)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The text in blocks that end after a line end, where no token ends later; one block where it has no lines."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + BLOCK) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def _count(counts: Counter[str], text: str) -> None:
+    """Add how often each character occurs."""
+    found = np.bincount(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"))
+    for point in np.flatnonzero(found).tolist():
+        counts[chr(point)] += int(found[point])
 
 
 def _normal(text: str) -> str:

@@ -11,6 +11,7 @@ from rnnkit.cells import Param
 from rnnkit.errors import UsageError
 from rnnkit.nn.layer import Layer, State, check_shape
 from rnnkit.nn.tape import Tape
+from rnnkit.nn.tokens import Tokens
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softmax")
 
@@ -114,21 +115,34 @@ class Embedding(Layer):
         return (Param("E", fan, self.init_name, True, 1, fan),)
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        self.bound()
         tape = tape or Tape(training=False)
+        x = self._ids(x)
+        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
+        np.take(self.p["E"], x.astype(np.intp, copy=False), axis=0, out=y, mode="clip")  # in range: checked above
+        tape.push(self, x)
+        return y, None
+
+    def tokens(self, x: np.ndarray, tape: Tape | None = None) -> Tokens:
+        """What ``forward`` gives, the rows not yet looked up; its ``backward`` then takes None, or their gradient."""
+        ids = np.ascontiguousarray(self._ids(x), dtype=np.intp)
+        if tape is not None:
+            tape.push(self, ids)
+        return Tokens(ids, self.p["E"], self.g["E"])
+
+    def _ids(self, x: np.ndarray) -> np.ndarray:
+        self.bound()
         x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise UsageError(f"ids of an integer type were expected, found {x.dtype}")
         for found in (int(x.min()), int(x.max())) if x.size else ():
             if not 0 <= found < self.size:
                 raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
-        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
-        np.take(self.p["E"], x.astype(np.intp, copy=False), axis=0, out=y, mode="clip")  # in range: checked above
-        tape.push(self, x)
-        return y, None
+        return x
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         (ids,) = tape.pop(self)
+        if dy is None:  # whoever took the ids has added to the gradient
+            return None, None
         dy = np.asarray(dy)
         check_shape("dy", dy, (*ids.shape, self.outputs))
         flat = ids.reshape(-1)
@@ -158,11 +172,16 @@ class Dropout(Layer):
         if self.per not in ("sequence", "element"):
             raise UsageError(f"per is sequence or element, not {self.per!r}")
 
-    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        x = np.asarray(x)
-        if x.dtype.kind != "f":
-            x = x.astype(np.float32)
-        if tape is None or not tape.training or not self.rate:
+    def active(self, tape: Tape | None) -> bool:
+        """Whether anything is zeroed in this pass."""
+        return tape is not None and tape.training and self.rate > 0
+
+    def forward(self, x: Any, state: State = None, tape: Tape | None = None) -> tuple[Any, State]:
+        if not isinstance(x, Tokens) or self.active(tape):
+            x = np.asarray(x)
+            if x.dtype.kind != "f":
+                x = x.astype(np.float32)
+        if tape is None or not self.active(tape):
             if tape is not None:
                 tape.push(self, None)
             return x, None

@@ -29,11 +29,17 @@ class Network:
         """The network around a tree with every parameter zero, for values that are read from elsewhere."""
         return cls(root.bind(Parameters(root.declared(), dtype)))
 
-    def configure(self, backend: str = "auto", threads: int | str = "auto") -> Self:
-        """Choose backend and threads of every recurrent layer; they are not stored with the model."""
+    def configure(
+        self,
+        backend: str = "auto",
+        threads: int | str = "auto",
+        recompute: int | str = "auto",
+        precision: str = "float32",
+    ) -> Self:
+        """Choose what runs every recurrent layer (see there); it is not stored with the model."""
         for _, layer in self.root.walk():
             if isinstance(layer, Recurrent):
-                layer.configure(backend, threads)
+                layer.configure(backend, threads, recompute, precision)
         return self
 
     @property

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from rnnkit import _kernels
-from rnnkit._kernels import Kernels, Span
+from rnnkit._kernels import PRECISIONS, Kernels
 from rnnkit.cells import Cell, Param, get_cell
 from rnnkit.errors import UsageError
 from rnnkit.nn import threads as threads_
 from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.memory import check_recompute, recompute_steps
 from rnnkit.nn.parameters import Parameters
+from rnnkit.nn.passes import Pass, Sizes, piece_steps, unit_steps
 from rnnkit.nn.tape import Tape
+from rnnkit.nn.tokens import Tokens, table_pays
+
+
+@dataclass
+class _Prepared:
+    """Weights packed for one version of the parameters, by what they were packed from."""
+
+    parameters: Parameters | None = None
+    version: int = -1
+    weights: dict[tuple[str, int], tuple[Any, np.ndarray | None]] = dataclasses.field(default_factory=dict)
+
+    def current(self, parameters: Parameters) -> _Prepared:
+        """This, or an empty one where the parameters changed."""
+        if self.parameters is parameters and self.version == parameters.version:
+            return self
+        return _Prepared(parameters, parameters.version)
 
 
 @dataclass(eq=False)
@@ -62,13 +80,33 @@ class Recurrent(Layer):
         self.options = self._cell.complete(self.options)
         self.backend = "auto"
         self.threads = 1
+        self.recompute: int | str = "auto"
+        self.precision = "float32"
         self._kernels: Kernels | None = None
-        self._prepared: tuple[Parameters | None, int, list[Any]] = (None, -1, [])
+        self._prepared = _Prepared()
 
-    def configure(self, backend: str = "auto", threads: int | str = "auto") -> Recurrent:
-        """Choose what runs the layer (not stored with the model): a backend and a number of threads."""
+    def configure(
+        self,
+        backend: str = "auto",
+        threads: int | str = "auto",
+        recompute: int | str = "auto",
+        precision: str = "float32",
+    ) -> Recurrent:
+        """Choose what runs the layer (not stored with the model): a backend and a number of threads.
+
+        ``recompute``: in training keep the gates of only so many steps at a time and compute them once more on the
+        way back; ``off`` keeps all, ``auto`` does so while they take an eighth of the memory or less. It costs time,
+        about a third, and changes no bit of any result. ``precision``: ``bfloat16`` rounds the factors of the
+        products to bfloat16; ``UsageError`` where backend or processor cannot.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f"--precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
         self.backend, self.threads = backend, threads_.resolve(threads)
-        self._kernels, self._prepared = None, (None, -1, [])
+        self.recompute, self.precision = check_recompute(recompute), precision
+        self._kernels, self._prepared = None, _Prepared()
+        if precision != "float32":  # the processor is asked before any work is done
+            shapes = {param.name: param.shape for param in self._cell.params(1, 1, self.options)}
+            self._loaded().prepare({n: np.zeros(shape, np.float32) for n, shape in shapes.items()}, precision=precision)
         return self
 
     @property
@@ -81,13 +119,19 @@ class Recurrent(Layer):
         """Width of y."""
         return self.hidden * len(self.directions)
 
+    @cached_property
+    def _names(self) -> list[str]:
+        """Names of one pass's parameters."""
+        return [param.name for param in self._cell.params(1, 1, self.options)]
+
+    @cached_property
     def _passes(self) -> list[tuple[int, bool, str]]:
         """(layer, reverse, prefix of its parameters' names), in the order of the states."""
         return [(n, rev, f"l{n}{'r' if rev else ''}.") for n in range(self.layers) for rev in self.directions]
 
     def params(self) -> tuple[Param, ...]:
         declared = []
-        for level, _, prefix in self._passes():
+        for level, _, prefix in self._passes:
             for param in self._cell.params(self.inputs if level == 0 else self.outputs, self.hidden, self.options):
                 init = {"W": self.weight_init, "R": self.recurrent_init}.get(param.name, param.init)
                 constants = tuple(
@@ -108,21 +152,44 @@ class Recurrent(Layer):
     def _state_shape(self, rows: int) -> tuple[int, int, int]:
         return (self.layers * len(self.directions), rows, self.hidden)
 
-    def _weights(self) -> tuple[Kernels, list[Any]]:
-        """The kernels and every pass's prepared weights, packed again after the parameters changed."""
-        parameters = self.bound()
+    def takes_ids(self, symbols: int, width: int, shape: tuple[int, ...]) -> bool:
+        """Whether token ids of that shape into a table ``[symbols, width]`` are better left as they are."""
+        if len(shape) != 2 or width != self.inputs or not table_pays(symbols, shape[0] * shape[1]):
+            return False
+        return self._loaded().tokens
+
+    def _loaded(self) -> Kernels:
         if self._kernels is None:
             self._kernels = _kernels.load(self.backend, self._cell.variant(self.options))
-        if self._prepared[0] is not parameters or self._prepared[1] != parameters.version:
-            names = [param.name for param in self._cell.params(1, 1, self.options)]
-            packed = [self._kernels.prepare({n: self.p[prefix + n] for n in names}) for _, _, prefix in self._passes()]
-            self._prepared = (parameters, parameters.version, packed)
-        return self._kernels, self._prepared[2]
+            if self.precision not in self._kernels.precisions:
+                raise UsageError(
+                    f"the {_kernels.choose(self.backend)} backend has no {self.precision} products; "
+                    "leave --precision out, or choose another with --backend"
+                )
+        return self._kernels
 
-    def _check(self, x: np.ndarray, state: State, tape: Tape) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        dtype = self.bound().values.dtype
-        x = np.ascontiguousarray(x, dtype=dtype)
-        if x.ndim != 3 or x.shape[2] != self.inputs:
+    def _weights(self, x: np.ndarray | Tokens) -> list[Any]:
+        """Every pass's prepared weights for such inputs, packed again after the parameters changed."""
+        parameters, kernels = self.bound(), self._loaded()
+        self._prepared = self._prepared.current(parameters)
+        packed = []
+        for level, _, prefix in self._passes:
+            table = x.table if isinstance(x, Tokens) and level == 0 else None
+            key = prefix, id(table)
+            if key not in self._prepared.weights:
+                params = {name: self.p[prefix + name] for name in self._names}
+                more = {} if self.precision == "float32" else {"precision": self.precision}
+                weights = kernels.prepare(params, **({} if table is None else {"table": table}), **more)
+                self._prepared.weights[key] = weights, table
+            packed.append(self._prepared.weights[key][0])
+        return packed
+
+    def _check(
+        self, x: np.ndarray | Tokens, state: State, tape: Tape
+    ) -> tuple[np.ndarray | Tokens, tuple[np.ndarray, ...]]:
+        if not isinstance(x, Tokens) or not self._loaded().tokens:
+            x = np.ascontiguousarray(x, dtype=self.bound().values.dtype)
+        if len(x.shape) != 3 or x.shape[2] != self.inputs:
             raise UsageError(f"x of shape [steps, rows, {self.inputs}] was expected, found {list(x.shape)}")
         T, B, _ = x.shape
         lengths = tape.lengths
@@ -143,75 +210,116 @@ class Recurrent(Layer):
             )
         return arrays
 
-    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
-        """Run the stack over ``x [T,B,I]`` from ``state``; returns every h of the top layer and the final state."""
+    def forward(
+        self, x: np.ndarray | Tokens, state: State = None, tape: Tape | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Run the stack over ``x [T,B,I]`` from ``state``; returns every h of the top layer and the final state.
+
+        ``x`` may be ``Tokens``, which the lowest level's kernels look up themselves.
+        """
         tape = tape or Tape(training=False)
         x, state = self._check(x, state, tape)
-        kernels, weights = self._weights()
         T, B, _ = x.shape
-        H, dtype = self.hidden, x.dtype
-        final = tuple(np.empty_like(s) for s in state)
-        below = y = x
-        between: np.ndarray | None = None
-        passes = []
-        for k, (level, reverse, prefix) in enumerate(self._passes()):
-            owner = f"{self.path}/{prefix}"
-            if reverse == self.directions[0]:  # a new level: its input is what the one below gave
-                below, between = y, None
-                if level and self.dropout and tape.training:
-                    between = tape.mask(f"{owner}dropout", B, y.shape[2], self.dropout, dtype)
-                    below = np.multiply(y, between, out=tape.buffer(owner, "in", y.shape, dtype))
-                if self.bidirectional:
-                    y = tape.buffer(owner, "y", (T, B, self.outputs), dtype)
-            mask = None
-            if self.recurrent_dropout and tape.training:
-                mask = tape.mask(f"{owner}recurrent", B, H, self.recurrent_dropout, dtype)
-            span = Span(0, T, reverse, tape.lengths, mask, self.threads)
-            states = tuple(tape.buffer(owner, name, (T + 1, B, H), dtype) for name in self._cell.states)
-            for s, first in zip(states, state, strict=True):
-                s[T if reverse else 0] = first[k]
-            make = partial(kernels.allocate, weights[k], T, B, tape.training)
-            kept = tape.keep((owner, T, B), make)
-            kernels.forward(weights[k], below, states, kept, span)
-            for s, last in zip(states, final, strict=True):
-                last[k] = s[0 if reverse else T]
-            h = states[0][:-1] if reverse else states[0][1:]
+        dtype, symbols = self.bound().values.dtype, len(x.table) if isinstance(x, Tokens) else 0
+        weights = self._weights(x)
+        final = tuple(map(np.empty_like, state))
+        y: np.ndarray = x.ids if isinstance(x, Tokens) else x
+        levels: list[tuple[list[Pass], np.ndarray | None]] = []
+        for level in range(self.layers):
+            between = None
+            if level and self.dropout and tape.training:
+                owner = f"{self.path}/l{level}."
+                between = tape.mask(f"{owner}dropout", B, self.outputs, self.dropout, dtype)
+                y = np.multiply(y, between, out=tape.buffer(owner, "in", y.shape, dtype))
+            passes = [self._pass(k, y, weights[k], 0 if level else symbols, tape) for k in self._of(level)]
+            calls = [
+                partial(walk.forward, [s[k] for s in state], [s[k] for s in final])
+                for k, walk in zip(self._of(level), passes, strict=True)
+            ]
+            self._run(calls, passes[0])
+            y = passes[0].outputs
             if self.bidirectional:
-                y[:, :, H * reverse : H * (reverse + 1)] = h
-            else:
-                y = h
-            passes.append((below, states, kept, span, between))
-        tape.push(self, y.shape, passes)
+                y = tape.buffer(f"{self.path}/l{level}r.", "y", (T, B, self.outputs), dtype)
+                np.concatenate([walk.outputs for walk in passes], axis=2, out=y)
+            levels.append((passes, between))
+        tape.push(self, y.shape, levels, x.grad if isinstance(x, Tokens) else None)
         return y, final
+
+    def _of(self, level: int) -> range:
+        """Places of a level's passes among all."""
+        count = len(self.directions)
+        return range(level * count, (level + 1) * count)
+
+    def _sizes(self, level: int, steps: int, rows: int, symbols: int, training: bool) -> Sizes:
+        """What a level's passes of such an input allocate; ``symbols`` of the table, where they read tokens."""
+        unit, dtype = unit_steps(rows, symbols), self.bound().values.dtype
+        gates, width = len(self._cell.gates) * self.hidden, self.outputs if level else self.inputs
+        total = steps * rows * gates * dtype.itemsize * self.layers * len(self.directions)
+        recompute = recompute_steps(self.recompute, steps, total) if training else 0
+        piece = piece_steps(recompute, steps, unit)
+        cost = gates * (self.hidden + (0 if symbols else width))
+        return Sizes(steps, rows, self.hidden, dtype, unit, piece, cost)
+
+    def _pass(self, k: int, x: np.ndarray, weights: Any, symbols: int, tape: Tape) -> Pass:
+        """The walk with number k, about to go over ``x``; ``symbols`` of the table, where it reads tokens."""
+        level, reverse, prefix = self._passes[k]
+        owner, mask, (T, B), kernels = f"{self.path}/{prefix}", None, x.shape[:2], self._loaded()
+
+        def make() -> Pass:
+            sizes = self._sizes(level, T, B, symbols, tape.training)
+            return Pass(kernels, weights, reverse, sizes, tape, owner, self._cell.states)
+
+        if self.recurrent_dropout and tape.training:
+            mask = tape.mask(f"{owner}recurrent", B, self.hidden, self.recurrent_dropout, self.bound().values.dtype)
+        walk = tape.keep((owner, T, B, symbols, self.recompute, id(kernels)), make)
+        walk.begin(weights, x, tape.lengths, mask)
+        return walk
+
+    def _run(self, calls: list[partial[None]], walk: Pass) -> None:
+        """Calls that walk a level's directions, each given its threads: one after the other, or both at once."""
+        if len(calls) == 2 and walk.together(self.threads):
+            half = self.threads // 2
+            threads_.together(partial(calls[0], self.threads - half), partial(calls[1], half))
+        else:
+            for call in calls:
+                call(self.threads)
 
     def backward(
         self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True
     ) -> tuple[np.ndarray | None, State]:
-        """Gradients of x (if wanted) and of the initial state, from those of y and of the final state."""
-        kernels, weights = self._weights()
-        shape, passes = tape.pop(self)
-        dy = np.ascontiguousarray(dy, dtype=self.bound().values.dtype)
+        """Gradients of x (if wanted) and of the initial state, from those of y and of the final state.
+
+        The gradient of tokens is added to their table's; x has none then.
+        """
+        shape, levels, dtable = tape.pop(self)
+        dtype = self.bound().values.dtype
+        dy = np.ascontiguousarray(dy, dtype=dtype)
         check_shape("dy", dy, shape)
-        T, B, _ = shape
-        H, dtype = self.hidden, dy.dtype
-        dfirst = self._check_state("a dstate", dstate, B)
-        names = [param.name for param in self._cell.params(1, 1, self.options)]
-        dx: np.ndarray | None = None
-        for k, (level, reverse, prefix) in reversed(list(enumerate(self._passes()))):
-            owner = f"{self.path}/{prefix}"
-            below, states, kept, span, between = passes[k]
-            part = dy
-            if self.bidirectional:
-                part = tape.buffer(owner, "dy", (T, B, H), dtype)
-                part[...] = dy[:, :, H * reverse : H * (reverse + 1)]
-            wanted = want_dx or level > 0
-            out = tape.buffer(owner, "dx", below.shape, dtype) if wanted else None
-            ends = tuple(d[k] for d in dfirst)
-            kernels.backward(weights[k], below, states, kept, part, ends, out, span)
-            kernels.accumulate(weights[k], below, states, kept, {n: self.g[prefix + n] for n in names}, span)
-            if out is not None:
-                dx = out if dx is None or reverse == self.directions[-1] else np.add(dx, out, out=out)
-            if reverse == self.directions[0] and level:  # the level below sees what both directions asked of it
-                assert dx is not None
-                dy = dx if between is None else np.multiply(dx, between, out=dx)
-        return (dx if want_dx else None), dfirst
+        dfirst = self._check_state("a dstate", dstate, shape[1])
+        for level in reversed(range(self.layers)):
+            passes, between = levels[level]
+            calls, parts, table = [], [], None
+            for n, (k, walk) in enumerate(zip(self._of(level), passes, strict=True)):
+                prefix = self._passes[k][2]
+                owner, part, dx = f"{self.path}/{prefix}", dy, None
+                if self.bidirectional:
+                    part = tape.buffer(owner, "dy", walk.outputs.shape, dtype)
+                    part[...] = dy[:, :, self.hidden * n : self.hidden * (n + 1)]
+                grads = {name: self.g[prefix + name] for name in self._names}
+                if level or (want_dx and dtable is None):
+                    dx = tape.buffer(owner, "dx", walk.x.shape, dtype)
+                    parts.append(dx)
+                elif want_dx:
+                    grads["E"] = dtable
+                    if n:  # the other direction may be adding to it at this moment
+                        grads["E"] = table = tape.buffer(owner, "E", dtable.shape, dtype)
+                        table.fill(0)
+                calls.append(partial(walk.backward, part, tuple(d[k] for d in dfirst), dx, grads))
+            self._run(calls, passes[0])
+            if table is not None:
+                dtable += table
+            for part in parts[1:]:  # the level below sees what both directions ask of it
+                np.add(parts[0], part, out=parts[0])
+            if level:
+                dy = parts[0] if between is None else np.multiply(parts[0], between, out=parts[0])
+        return (parts[0] if parts else None), dfirst

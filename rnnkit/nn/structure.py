@@ -8,13 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnkit.errors import UsageError
+from rnnkit.nn.dense import Dropout, Embedding
 from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.tape import Tape
 
 
 @dataclass(eq=False)
 class Chain(Layer):
-    """One layer after another; its state holds each one's."""
+    """One layer after another; its state holds each one's.
+
+    An embedding hands its ids on as they are (``nn.tokens``) where the recurrent layer that reads them wants no more.
+    """
 
     kind: ClassVar[str] = "chain"
 
@@ -27,10 +32,20 @@ class Chain(Layer):
         tape = tape or Tape(training=False)
         states = state or (None,) * len(self.layers)
         final = []
-        for layer, first in zip(self.layers, states, strict=True):
-            x, last = layer.forward(x, first, tape)
+        for i, (layer, first) in enumerate(zip(self.layers, states, strict=True)):
+            if isinstance(layer, Embedding) and self._ids_will_do(i, np.shape(x), tape):
+                x, last = layer.tokens(x, tape), None
+            else:
+                x, last = layer.forward(x, first, tape)
             final.append(last)
         return x, tuple(final)
+
+    def _ids_will_do(self, at: int, shape: tuple[int, ...], tape: Tape) -> bool:
+        """Whether a recurrent layer that takes ids reads what the embedding at this place gives."""
+        above = (part for part in self.layers[at + 1 :] if not isinstance(part, Dropout) or part.active(tape))
+        reader, table = next(above, None), self.layers[at]
+        assert isinstance(table, Embedding)
+        return isinstance(reader, Recurrent) and reader.takes_ids(table.size, table.outputs, shape)
 
     def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         below = [want_dx] * len(self.layers)  # does anything below layer i ask for a gradient?

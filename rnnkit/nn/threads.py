@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,48 @@ def resolve(threads: int | str = "auto") -> int:
     if count < 1:
         raise UsageError(f"threads is auto or a whole number of at least 1, not {threads!r}")
     return count
+
+
+def together(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Run both at once, ``second`` in a thread kept for that; what one raises is raised when both have ended.
+
+    One after the other in the child of a fork, and where the thread is at work for another caller.
+    """
+    if _forked or not _taken.acquire(blocking=False):
+        first()
+        second()
+        return
+    try:
+        waiting = _helper().submit(copy_context().run, second)
+        try:
+            first()
+        finally:
+            error = waiting.exception()
+        if error is not None:
+            raise error
+    finally:
+        _taken.release()
+
+
+@cache
+def _helper() -> Any:
+    """One thread that waits for work as long as the process lives."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, "rnnkit")
+
+
+_taken, _forked = threading.Lock(), False
+
+
+def _alone() -> None:
+    """A forked child has none of its parent's threads."""
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_alone)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class ForecastJob:
         assert o.hidden is not None
         assert o.dropout is not None
         root = build_network(self.window, cell, o.hidden, o.dropout, skip=self.skip)
-        network = Network(root, seed=o.seed).configure(o.backend, o.threads)
+        network = Network(root, seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
         if self.window.quantiles:
             self._start_quantiles(network)
         return network

@@ -73,23 +73,25 @@ class LanguageJob:
                 "text around START and END marks (a licence, credits) is trained on; --strip-frontmatter leaves it out"
             )
         self.fingerprint = dataclasses.replace(text, text=body).fingerprint()
-        known, judged = _halve(body, 1 - options.val)
-        share = min(options.val / 2, SELECTED / len(known))
-        stretches = [_halve(stretch, 1 - share) for stretch in _stretches(known, share)]
-        fit, select = ("".join(part) for part in zip(*stretches, strict=True))
-        self.parts = {"fit": fit, "select": select, "judge": judged[:JUDGED]}
-        self.judged = f"last {100 * options.val:g} % of the text, {len(judged):,} characters"
-        if len(judged) > JUDGED:
-            self.judged += f", the first {JUDGED:,} of them"
-        self.vocabulary = Vocabulary.build(fit, options.level)
-        pairs = [(self.vocabulary.encode(a), self.vocabulary.encode(b)) for a, b in stretches]
-        self.ids = {
-            "fit": np.concatenate([a for a, _ in pairs]),
-            "select": np.concatenate([b for _, b in pairs]),
-            "judge": self.vocabulary.encode(self.parts["judge"]),
+        known = _cut(body, 0, len(body), 1 - options.val)
+        share = min(options.val / 2, SELECTED / known)
+        cuts = [(a, _cut(body, a, b, 1 - share), b) for a, b in _stretches(known, share)]
+        self.text, judged = body, len(body) - known
+        self.slices = {
+            "fit": [slice(a, c) for a, c, _ in cuts],
+            "select": [slice(c, b) for _, c, b in cuts],
+            "judge": [slice(known, min(known + JUDGED, len(body)))],
         }
-        self.tail = np.concatenate([part for pair in pairs for part in pair])[-GRAM - 1 :].copy()
+        self.judged = f"last {100 * options.val:g} % of the text, {judged:,} characters"
+        if judged > JUDGED:
+            self.judged += f", the first {JUDGED:,} of them"
+        self.vocabulary = Vocabulary.build((body[part] for part in self.slices["fit"]), options.level)
+        pieces = {name: [self.vocabulary.encode(body[part]) for part in parts] for name, parts in self.slices.items()}
+        pairs = list(zip(pieces["fit"], pieces["select"], strict=True))
+        self.tail = _last([part for pair in pairs for part in pair], GRAM + 1)
         self.selection = side_by_side(pairs)
+        del pairs
+        self.ids = {name: np.concatenate(pieces.pop(name)) for name in list(pieces)}
         self.asked_dropout = options.dropout
         self.resolved = resolve(len(self.ids["fit"]), self.vocabulary.size, options, self.notices)
         for name, least in LEAST.items():
@@ -112,6 +114,16 @@ class LanguageJob:
         self.per_epoch = self.span // self.length
         self.options = plain(o)
         self.plan: Plan = plan_of(o)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The text of each part."""
+        return {name: "".join(self.text[part] for part in parts) for name, parts in self.slices.items()}
+
+    @property
+    def first_words(self) -> str:
+        """How the text begins, to go on from."""
+        return " ".join(self.text[:200].split()[:2])[:40]
 
     def network(self) -> Network:
         o = self.resolved
@@ -138,7 +150,7 @@ class LanguageJob:
             Dropout(o.dropout),
             Dense(o.hidden, size),
         )
-        return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads)
+        return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
 
     def batch(self, stage: str, step: int) -> Batch:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
@@ -155,7 +167,8 @@ class LanguageJob:
         return float(token_nats(network, self.selection, self.vocabulary.size).mean())
 
     def judge(self, network: Network) -> dict[str, Any]:
-        size, ids, characters = self.vocabulary.size, self.ids["judge"], len(self.parts["judge"])
+        size, ids = self.vocabulary.size, self.ids["judge"]
+        characters = sum(part.stop - part.start for part in self.slices["judge"])
         scores = per_character(float(text_nats(network, self.tail, ids, size).sum()), characters)
         name, total = ngram_nats(self.tail, ids, size, len(self.ids["select"]))
         table = {name: per_character(total, characters)}
@@ -187,21 +200,29 @@ class LanguageJob:
         return {}
 
 
-def _halve(text: str, share: float) -> tuple[str, str]:
-    """The text in two near ``share`` of it: after the next line end or blank if one is close, else right there."""
-    at = round(len(text) * share)
+def _cut(text: str, start: int, stop: int, share: float) -> int:
+    """Where to cut near ``share`` of a range: after the next line end or blank if one is close, else right there."""
+    at = start + round((stop - start) * share)
     for mark in "\n", " ":
-        end = text.find(mark, at, at + (len(text) - at) // 5)
+        end = text.find(mark, at, at + (stop - at) // 5)
         if end >= 0:
-            return text[: end + 1], text[end + 1 :]
-    return text[:at], text[at:]
+            return end + 1
+    return at
 
 
-def _stretches(text: str, share: float) -> list[str]:
-    """The text in equal parts, as many as make sense when ``share`` of each selects."""
-    count = max(1, min(PIECES, len(text) // PIECE, int(len(text) * share / LEAST_PIECE)))
-    edges = [round(len(text) * i / count) for i in range(count + 1)]
-    return [text[a:b] for a, b in pairwise(edges)]
+def _stretches(length: int, share: float) -> list[tuple[int, int]]:
+    """So many characters in equal ranges, as many as make sense when ``share`` of each selects."""
+    count = max(1, min(PIECES, length // PIECE, int(length * share / LEAST_PIECE)))
+    return list(pairwise(round(length * i / count) for i in range(count + 1)))
+
+
+def _last(parts: list[np.ndarray], count: int) -> np.ndarray:
+    """The last ``count`` of all ids in the parts."""
+    first, total = len(parts), 0
+    while first and total < count:
+        first -= 1
+        total += len(parts[first])
+    return np.concatenate(parts[first:])[-count:].copy()
 
 
 class LanguageModel:

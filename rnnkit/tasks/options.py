@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from rnnkit._kernels import PRECISIONS
 from rnnkit.errors import UsageError
+from rnnkit.nn.memory import check_recompute
 
-RUNTIME = ("threads", "backend", "max_time")
+RUNTIME = ("threads", "backend", "recompute", "max_time")
 """Settings that may differ between a training and its resumption: they do not shape the result."""
 
 
@@ -72,6 +74,8 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_time: float | None = None
     threads: int | str = "auto"
     backend: str = "auto"
+    recompute: int | str = "auto"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "embedding", "context", "horizon", "batch", "steps", "stop", "patience"):
@@ -95,6 +99,8 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         _one_of("gaps", self.gaps, ("keep", "mask", "fill"))
         _one_of("output", self.output, ("quantile", "mean"))
         _one_of("level", self.level, ("char", "word", "byte"))
+        _one_of("precision", self.precision, PRECISIONS)
+        self.recompute = check_recompute(self.recompute)
 
     def cell_options(self) -> dict[str, str]:
         """The chosen options of the cell itself."""
