@@ -108,7 +108,7 @@ def _accumulate(weights: Any, *args: Any) -> None:
 
 
 KERNELS: dict[str, Kernels] = {
-    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate)
+    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate, tokens=True)
     for variant in _module("f32", "baseline").VARIANTS
 }
 
