@@ -124,8 +124,10 @@ def speed(report: Report, path: Path) -> None:
     names = [*map(str, shapes), "geometric mean"]
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.3, -0.7)
-    panels[0].set_ylabel("rows  steps  inputs  hidden", fontsize=8)
+    panels[0].set_ylabel("rows, steps, inputs, hidden", fontsize=8)
     _doubling(panels[0])
+    for axes in panels:
+        axes.axvspan(axes.get_xlim()[0], 1, color="#f3f3f3", linewidth=0, zorder=0)  # where the others are ahead
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     figure.suptitle(f"{report.title}: times as fast as {report.opponent}", x=0.01, ha="left", fontsize=11)
@@ -155,6 +157,7 @@ def _ratios(axes: Any, points: dict[str, dict[int, float]], foot: int) -> None:
                 fontsize=8,
                 ha="right" if first else "left",
                 va="center",
+                bbox={"color": "white", "alpha": 0.7, "pad": 0.6},
             )
     _dress(axes)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
@@ -171,7 +174,7 @@ def _doubling(axes: Any) -> None:
     low, high = min(low, 0.8), max(high, 2.5)
     axes.set_xlim(low, high)
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
-    step = max(1, math.ceil(len(powers) / 6))
+    step = max(1, math.ceil(len(powers) / 8))
     axes.xaxis.set_major_locator(FixedLocator([2.0**n for n in powers if n % step == 0]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))

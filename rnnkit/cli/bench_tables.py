@@ -54,9 +54,10 @@ def _every(report: Report) -> None:
     """Each contestant's median, the quartiles, and how many times as fast as others it was."""
     peers = report.setting.peers
     several = len(peers) > 1
+    referred = any(row.over_reference is not None for one in report.comparisons for row in one.rows)
     headers = ["cell", "B T I H", "work", "by", "ms", "of limit", *([f"× {BEST}"] if several else [])]
     headers += [f"× {PEERS[peer].title}" for peer in peers]
-    headers += ["GFLOP/s", f"× {REFERENCE}", "quartiles"]
+    headers += ["GFLOP/s", *([f"× {REFERENCE}"] if referred else []), "quartiles"]
     rows = []
     for one in report.comparisons:
         for row in one.rows:
@@ -64,7 +65,8 @@ def _every(report: Report) -> None:
             rows.append(
                 [one.cell, str(one.shape), one.work, row.contestant, _ms(row.seconds), f"{row.of_limit:.2f}"]
                 + [_ratio(ratio) for ratio in ratios]
-                + [f"{row.gflops:.1f}", _ratio(row.over_reference), f"{_ms(row.low)}–{_ms(row.high)}"]
+                + [f"{row.gflops:.1f}", *([_ratio(row.over_reference)] if referred else [])]
+                + [f"{_ms(row.low)}–{_ms(row.high)}"]
             )
     console.table(headers, rows, left=4)
 
