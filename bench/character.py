@@ -57,9 +57,7 @@ class Windows:
         self.steps = sizes.steps
         self.count = (len(self.parts) - 1) // sizes.steps
         if self.count < 1:
-            raise SystemExit(
-                f"{path} is too short for {sizes.rows} rows of {sizes.steps} characters; give a longer text"
-            )
+            raise SystemExit(f"{path} is too short for {sizes.rows} rows of {sizes.steps} characters; give another")
 
     def __getitem__(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         start = n % self.count * self.steps

@@ -122,10 +122,8 @@ def measure(threads: int, seconds: float) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     """The same as tables."""
-    limits = ", ".join(
-        f"{gflops:.0f} GFLOP/s ({team} thread{'s' * (team != '1')})" for team, gflops in found["limit_gflops"].items()
-    )
-    print(f"{found['isa']}, {found['clock_ghz']:.2f} GHz, multiply-adds in registers: {limits}")
+    limits = ", ".join(f"{gflops:.0f} GFLOP/s by {team}" for team, gflops in found["limit_gflops"].items())
+    print(f"{found['isa']}, {found['clock_ghz']:.2f} GHz; multiply-adds in registers: {limits}")
     print("\nproducts [rows,H]·[H,4H] in one thread: GFLOP/s (share of the limit)\n")
     print(f"{'H':>5}" + "".join(f"{f'{rows} rows':>15}" for rows in ROWS))
     for H in SIZES:

@@ -210,11 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threads = resolve(options.threads)
     characters = len(set(read_text(options.text))) if options.text else 65
     makers = contestants(threads, options.backend)
+    chosen = (options.cell, options.sizes, options.batch)
     models = [
         Sizes(*pair(batch, "--batch"), characters=characters, hidden=hidden, cell=cell, layers=layers)
-        for cell, size, batch in itertools.product(
-            *(o.split(",") for o in (options.cell, options.sizes, options.batch))
-        )
+        for cell, size, batch in itertools.product(*(each.split(",") for each in chosen))
         for layers, hidden in [pair(size, "--sizes")]
     ]
     results = []

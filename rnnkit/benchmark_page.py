@@ -21,8 +21,8 @@ Every contestant has a process of its own and first gave the results of the NumP
 gradient, to 1e-4 of their scale. Then all took turns, round by round. `infer` is a forward pass, `train` everything
 that a step of training asks of a layer: packing of the new weights, forward, backward, gradients of all parameters.
 Times are medians in milliseconds. A ratio is the median over the rounds of how many times as fast rnnkit was, and
-above 1 where rnnkit is ahead. The limit is what multiply-adds in registers reached in the same rounds. A shape is B T I H:
-batch rows, steps, inputs, hidden units."""
+above 1 where rnnkit is ahead. The limit is what multiply-adds in registers reached in the same rounds. A shape is
+B T I H: batch rows, steps, inputs, hidden units."""
 
 
 def ready(folder: Path, force: bool) -> None:

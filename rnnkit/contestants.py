@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -81,9 +81,7 @@ def make_problem(cell: str | Cell, shape: Shape, seed: int = 0) -> Problem:
 
 
 class Contestant(Protocol):
-    """Something that can do the work of a ``Problem``: ``infer`` and, unless its ``works`` say otherwise, ``train``."""
-
-    works: ClassVar[tuple[str, ...]]
+    """Something that can do the work of a ``Problem``: ``infer`` and, if its class's ``works`` have it, ``train``."""
 
     def infer(self) -> Any: ...
 

@@ -48,3 +48,8 @@ def peak(Py_ssize_t loops, int threads):
         with nogil, parallel(num_threads=threads):
             peak_share(loops, factor, term, &done[8 * rnnkit_thread()])
     return int(np.sum(done))
+
+
+def openmp():
+    """Whether this was built with OpenMP; without it every thread's work is done by one."""
+    return bool(OPENMP)

@@ -148,7 +148,7 @@ def _command(ctx: click.Context) -> str:
     for param in ctx.command.params:
         name = str(param.name)
         value: Any = ctx.params.get(name)
-        if name in OUTPUT or name == "threads" or not value or value == param.get_default(ctx):
+        if name in OUTPUT or name == "threads" or value in (None, ()) or value == param.get_default(ctx):
             continue
         flag = param.opts[0]
         if name == "against":

@@ -85,8 +85,10 @@ def _summary(report: Report) -> None:
         console.write(f"\n{title}\n")
         headers = ["cell", "work", "shapes", *([kind] if kind else []), "n", "mean", "least", "at B T I H"]
         rows = [
-            [one.cell, one.work, one.group, *([one.against] if kind else []), one.shapes]
-            + [f"{one.mean:.2f}", f"{one.least:.2f}", str(one.at)]
+            (
+                *(one.cell, one.work, one.group, *([one.against] if kind else [])),
+                *(one.shapes, f"{one.mean:.2f}", f"{one.least:.2f}", str(one.at)),
+            )
             for one in ones
         ]
         console.table(headers, rows, left=4 if kind else 3)
