@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
+import shlex
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -260,3 +263,24 @@ def test_ctrl_c_prints_what_was_measured(monkeypatch):
     result = CliRunner().invoke(bench, line, standalone_mode=False)
     assert result.return_value == 130
     assert [one["work"] for one in json.loads(result.stdout)["results"]] == ["infer"]
+
+
+def test_every_example_of_the_help_runs(tmp_path, monkeypatch):
+    """Two small shapes stand for all; the file that one example saves is what the next reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rnnkit.cli.bench.SHAPES", (SMALL, Shape(1, 4, 3, 8)))
+    lines = re.findall(r"^  rnnkit bench (.*)$", bench.epilog, re.M)
+    assert all(line in CliRunner().invoke(bench, ["--help"]).stdout for line in lines)
+    assert len(lines) == 3
+    for line in lines:
+        line, _, file = line.partition(" > ")
+        words = shlex.split(line)
+        if "torch,onnxruntime" in words and not all(map(find_spec, ("torch", "onnxruntime", "onnx"))):
+            words[words.index("torch,onnxruntime")] = ""  # they are not needed
+        brief = [] if "--from" in words else ["--rounds", "1", "--threads", "1", "--backend", "numpy"]
+        result = CliRunner().invoke(bench, [*words, *brief], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert result.stdout
+        if file:
+            (tmp_path / file).write_text(result.stdout)
+    assert (tmp_path / "results" / "results.md").is_file()
