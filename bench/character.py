@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,15 @@ from rnnkit.nn.threads import single_blas
 
 
 class Sizes(NamedTuple):
-    """Batch rows, steps, characters that there are, width of their vectors, hidden units."""
+    """Batch rows, steps, characters that there are, width of their vectors, hidden units; the cell and its layers."""
 
     rows: int
     steps: int
     characters: int = 65
     embedding: int = 64
     hidden: int = 256
+    cell: str = "lstm"
+    layers: int = 1
 
     @property
     def tokens(self) -> int:
@@ -36,24 +39,55 @@ LR, CLIP = 2e-3, 1.0
 ADAMW = {"b1": 0.9, "b2": 0.99, "decay": 0.05}
 
 
-def make_batch(sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
-    """Characters at random, and those that follow them: ``[steps, rows]`` each."""
-    rng = np.random.Generator(np.random.Philox(0))
-    text = rng.integers(0, sizes.characters, (sizes.steps + 1, sizes.rows))
-    return text[:-1].copy(), text[1:].copy()
+class Windows:
+    """Pieces of text one after another, ``[steps, rows]`` of characters and of those that follow them.
+
+    Each row reads a part of its own; pieces are views of one array.  Without a text, one piece at random that
+    comes again and again.
+    """
+
+    def __init__(self, sizes: Sizes, path: str | None = None) -> None:
+        if path is None:
+            rng = np.random.Generator(np.random.Philox(0))
+            self.parts = rng.integers(0, sizes.characters, (sizes.steps + 1, sizes.rows))
+        else:
+            ids = np.unique(np.array(list(read_text(path))), return_inverse=True)[1]
+            length = len(ids) // sizes.rows
+            self.parts = np.ascontiguousarray(ids[: length * sizes.rows].reshape(sizes.rows, length).T)
+        self.steps = sizes.steps
+        self.count = (len(self.parts) - 1) // sizes.steps
+        if self.count < 1:
+            raise SystemExit(f"{path} is too short for {sizes.rows} rows of {sizes.steps} characters; give another")
+
+    def __getitem__(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        start = n % self.count * self.steps
+        stop = start + self.steps
+        return self.parts[start:stop], self.parts[start + 1 : stop + 1]
+
+
+def read_text(path: str) -> str:
+    """A text in UTF-8, whole."""
+    return Path(path).read_text(encoding="utf-8")
 
 
 class Step:
-    """Embedding, LSTM, dense, loss, backward, clip, AdamW; ``with step.threads():`` as training runs it."""
+    """Embedding, recurrent layers, dense, loss, backward, clip, AdamW; ``with step.threads():`` as training runs it."""
 
-    def __init__(self, sizes: Sizes, backend: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        backend: str = "auto",
+        threads: int = 1,
+        text: str | None = None,
+        **configuration: str,
+    ) -> None:
         layers = (
             Embedding(sizes.characters, sizes.embedding),
-            Recurrent("lstm", sizes.embedding, sizes.hidden),
+            Recurrent(sizes.cell, sizes.embedding, sizes.hidden, layers=sizes.layers),
             Dense(sizes.hidden, sizes.characters),
         )
-        self.network = Network(Chain(layers), seed=0).configure(backend, threads)
-        self.inputs, self.targets = make_batch(sizes)
+        self.network = Network(Chain(layers), seed=0).configure(backend, threads, **configuration)
+        self.windows = Windows(sizes, text)
         self.loss = make_loss("softmax_cross_entropy")
         self.optimizer = make_optimizer("adamw", **ADAMW)
         parameters = self.network.parameters
@@ -73,8 +107,9 @@ class Step:
         parameters = self.network.parameters
         parameters.clear()
         self.tape.begin(self.t)
-        logits, _ = self.network.forward(self.inputs, tape=self.tape)
-        value, dlogits = self.loss(logits, self.targets, out=logits)
+        inputs, targets = self.windows[self.t]
+        logits, _ = self.network.forward(inputs, tape=self.tape)
+        value, dlogits = self.loss(logits, targets, out=logits)
         self.network.backward(dlogits, self.tape)
         return value
 

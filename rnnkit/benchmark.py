@@ -2,8 +2,8 @@
 
 A comparison lets contestants (``rnnkit.contestants``) do the same work on the same arrays.  Each
 has a process of its own (``rnnkit.lanes``).  All must first give the results of the NumPy reference; then
-they are timed in alternation with each other and with the processor's limit, so that ratios are taken side
-by side, round by round.
+they are timed in alternation with each other and with the processor's limit (``rnnkit.limits``), so that ratios
+are taken side by side, round by round.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+import rnnkit
 from rnnkit import _kernels
-from rnnkit._kernels import BACKENDS
+from rnnkit._kernels import BACKENDS, machine
 from rnnkit.cells import Cell, get_cell
-from rnnkit.contestants import LIMIT, PEERS, WORKS, Product, Shape, check_equal, make_contestant
+from rnnkit.contestants import WORKS, Contestant, KernelRun, Shape, check_equal, make_problem
 from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.lanes import Lane, open_lanes
+from rnnkit.limits import LIMIT, Peak, Product
+from rnnkit.peers import PEERS, limits
 
 REFERENCE = "numpy"
 MIN_ROUNDS = 3
@@ -110,6 +113,7 @@ class Row:
     """One contestant's time for one piece of work; the ratios say how many times as fast it was.
 
     ``seconds`` is the median, ``low`` and ``high`` are the quartiles, ``fastest`` the best of all rounds.
+    ``over_best`` is against whichever peer was the fastest in each round; peers themselves have none.
     """
 
     contestant: str
@@ -122,6 +126,7 @@ class Row:
     of_limit: float
     over_reference: float | None
     over_peers: dict[str, float]
+    over_best: float | None
 
 
 @dataclass(frozen=True)
@@ -139,13 +144,19 @@ class Comparison:
 class Setting:
     """What was measured with: the machine, and who takes part and who cannot."""
 
+    date: str  # ISO 8601, to the minute
     processor: str
     load: float  # processes that wanted to run during the last minute, before the measurement
     threads: int
+    isa: str  # the compiled kernels' instruction set, empty where they are missing
     limit: str
     backends: dict[str, str]
     skipped: dict[str, str]
     peers: dict[str, str]
+    versions: dict[str, str]
+    environment: dict[str, str] = field(default_factory=dict)  # what holds the peers to the same instructions
+    product_gflops: float | None = None  # what a large product by NumPy's BLAS reaches, where that is not the limit
+    command: str = ""  # what repeats the measurement
 
 
 def survey(threads: int, backends: Sequence[str] = (), against: Sequence[str] = ()) -> Setting:
@@ -154,7 +165,7 @@ def survey(threads: int, backends: Sequence[str] = (), against: Sequence[str] = 
     Raises ``UsageError`` for an unknown name or a peer that is not installed, ``RnnkitError`` for
     a backend that was named and cannot be loaded.
     """
-    found, skipped, peers = {}, {}, {}
+    found, skipped = {}, {}
     for name in backends or BACKENDS:
         try:
             found[name] = _kernels.describe(name)
@@ -162,23 +173,68 @@ def survey(threads: int, backends: Sequence[str] = (), against: Sequence[str] = 
             if backends:
                 raise
             skipped[name] = str(error)
-    for name in against:
-        if name not in PEERS:
-            raise UsageError(f"--against is one of {', '.join(PEERS)}, not {name!r}")
-        module, package = PEERS[name].module, PEERS[name].package
-        if importlib.util.find_spec(module) is None:
-            raise UsageError(
-                f"--against {name} needs the package {package}, which is not installed here; "
-                f"pip install {package}, or leave --against out"
-            )
-        peers[name] = importlib.metadata.version(package)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return Setting(_processor(), load, threads, Product.name, found, skipped, peers)
+    peers = {name: _version(name) for name in dict.fromkeys(against)}
+    try:
+        isa = machine.instruction_set()
+        limit = f"{Peak.name}, {isa}"
+    except RnnkitError:
+        isa, limit = "", f"{Product.name}, as nothing is compiled here"
+    return Setting(
+        date=datetime.now().astimezone().isoformat(timespec="minutes"),
+        processor=_processor(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+        threads=threads,
+        isa=isa,
+        limit=limit,
+        backends=found,
+        skipped=skipped,
+        peers=peers,
+        versions={"rnnkit": rnnkit.__version__, "Python": platform.python_version(), "NumPy": np.__version__},
+        environment=limits() if peers else {},
+    )
+
+
+def _version(peer: str) -> str:
+    if peer not in PEERS:
+        raise UsageError(f"--against is one of {', '.join(PEERS)}, not {peer!r}")
+    packages = PEERS[peer].packages
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--against {peer} needs {' and '.join(missing)}, not installed here; "
+            f"pip install {' '.join(missing)}, or leave it out"
+        )
+    return importlib.metadata.version(packages[0])
 
 
 def arena(setting: Setting) -> AbstractContextManager[dict[str, Lane]]:
     """A lane for everyone who takes part, and for the limit and the reference in any case."""
-    return open_lanes(dict.fromkeys((LIMIT, *setting.backends, REFERENCE, *setting.peers)), setting.threads)
+    names = dict.fromkeys((LIMIT, *setting.backends, REFERENCE, *setting.peers))
+    return open_lanes(names, setting.threads, setting.environment)
+
+
+def make_limit(threads: int) -> Peak | Product:
+    """The limit of this machine: the compiled loop, or else a large product."""
+    try:
+        return Peak(threads)
+    except RnnkitError:
+        return Product()
+
+
+def make_contestant(name: str, cell: str, shape: Shape, threads: int) -> Contestant:
+    """A peer or a backend by name, ready to work on ``make_problem(cell, shape)``."""
+    problem = make_problem(cell, shape)
+    return PEERS[name](problem, threads) if name in PEERS else KernelRun(name, problem, threads)
+
+
+def measure_product(setting: Setting, lanes: Mapping[str, Lane], rounds: int = 5) -> Setting:
+    """The setting with what a large product reaches, unless it is the limit itself."""
+    if not setting.isa:
+        return setting
+    lane = lanes[REFERENCE]
+    lane.ask("hold", Product)
+    samples = [lane.ask("sample", "infer") for _ in range(rounds)]
+    return replace(setting, product_gflops=lane.ask("call", "operations") / float(np.median(samples)) / 1e9)
 
 
 def compare(
@@ -194,44 +250,56 @@ def compare(
     """Check that all contestants of ``setting`` give the reference's results, then time each kind of work.
 
     ``lanes`` are those of ``arena(setting)``, which serve one comparison after another; ``rounds`` and
-    ``seconds`` bound each as in ``alternate``.
+    ``seconds`` bound each as in ``alternate``.  A peer that cannot train takes part in inference alone.
     """
     for name, lane in lanes.items():
-        lane.post("hold", make_contestant, name, cell, shape, setting.threads)
+        if name == LIMIT:
+            lane.post("hold", make_limit, setting.threads)
+        else:
+            lane.post("hold", make_contestant, name, cell, shape, setting.threads)
     for lane in lanes.values():
         lane.take()
     expected = lanes[REFERENCE].ask("call", "results")
-    names = [*setting.backends, *setting.peers]
-    for name in names:
+    able = {name: PEERS[name].works if name in PEERS else WORKS for name in (*setting.backends, *setting.peers)}
+    for name, can in able.items():
         if name != REFERENCE:
-            check_equal(name, lanes[name].ask("call", "results"), expected, f"a {cell} of B T I H = {shape}")
+            found = lanes[name].ask("call", "results")
+            wanted = expected if set(can) == set(WORKS) else {key: expected[key] for key in found}
+            check_equal(name, found, wanted, f"a {cell} of B T I H = {shape}")
+    top = lanes[LIMIT].ask("call", "operations")
     for work in works:
+        names = [name for name, can in able.items() if work in can]
         samplers = {name: partial(lanes[name].ask, "sample", work) for name in (LIMIT, *names)}
         timings = alternate(samplers, rounds=rounds, seconds=seconds)
-        best = timings.pop(LIMIT)
+        limit = timings.pop(LIMIT)
         count = flops(get_cell(cell), shape, work)
-        rows = tuple(
-            Row(
-                contestant=name,
-                seconds=timing.median,
-                low=timing.quartiles[0],
-                high=timing.quartiles[1],
-                fastest=min(timing.samples),
-                rounds=len(timing.samples),
-                gflops=count / timing.median / 1e9,
-                of_limit=timing.times(best) * count / Product.flops,
-                over_reference=timing.times(timings[REFERENCE]) if REFERENCE in timings else None,
-                over_peers={peer: timing.times(timings[peer]) for peer in setting.peers if peer != name},
-            )
-            for name, timing in timings.items()
+        rows = _rows(timings, limit, count / top, count, [name for name in names if name in setting.peers])
+        yield Comparison(cell, shape, work, top / limit.median / 1e9, rows)
+
+
+def _rows(
+    timings: Mapping[str, Timing], limit: Timing, share: float, count: int, peers: Sequence[str]
+) -> tuple[Row, ...]:
+    """A row for each timing; ``share`` is ``count``, the operations of the work, over those of the limit's call."""
+    best = Timing(tuple(map(min, *(timings[peer].samples for peer in peers)))) if len(peers) > 1 else None
+    if len(peers) == 1:
+        best = timings[peers[0]]
+    return tuple(
+        Row(
+            contestant=name,
+            seconds=timing.median,
+            low=timing.quartiles[0],
+            high=timing.quartiles[1],
+            fastest=min(timing.samples),
+            rounds=len(timing.samples),
+            gflops=count / timing.median / 1e9,
+            of_limit=timing.times(limit) * share,
+            over_reference=timing.times(timings[REFERENCE]) if REFERENCE in timings else None,
+            over_peers={peer: timing.times(timings[peer]) for peer in peers if peer != name},
+            over_best=timing.times(best) if best and name not in peers else None,
         )
-        yield Comparison(cell, shape, work, Product.flops / best.median / 1e9, rows)
-
-
-def report(setting: Setting, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """What ``--json`` prints: the setting, and in ``results`` one object per comparison."""
-    results = [{**asdict(one), "shape": one.shape._asdict()} for one in comparisons]
-    return {**asdict(setting), "results": results}
+        for name, timing in timings.items()
+    )
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""One layer's work and those who can do it: the backends and, for comparison, other people's layers.
+"""One layer's work, and how a backend does it (``rnnkit.peers`` has other people's layers).
 
 Notation: B batch rows, T steps, I inputs, H hidden units, G gates; all arrays are float32.  The
 work is of two kinds: ``infer``, a forward pass that keeps no gates, and ``train``, everything that
@@ -8,7 +8,6 @@ and the initial state, gradients of every parameter).
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -21,8 +20,6 @@ from rnnkit.cells import Cell, get_cell
 from rnnkit.errors import RnnkitError, UsageError
 
 WORKS = ("infer", "train")
-LIMIT = "limit"
-"""Contestant that stands for what the processor can do at most."""
 TOLERANCE = 1e-4
 """Largest difference allowed between results in float32, relative to the largest element."""
 
@@ -84,11 +81,9 @@ def make_problem(cell: str | Cell, shape: Shape, seed: int = 0) -> Problem:
 
 
 class Contestant(Protocol):
-    """Something that can do the work of a ``Problem``."""
+    """Something that can do the work of a ``Problem``: ``infer`` and, if its class's ``works`` have it, ``train``."""
 
     def infer(self) -> Any: ...
-
-    def train(self) -> Any: ...
 
     def results(self) -> dict[str, np.ndarray]:
         """Outputs and gradients of one ``infer`` and one ``train``, by name, in rnnkit's layout."""
@@ -97,6 +92,8 @@ class Contestant(Protocol):
 
 class KernelRun:
     """One backend at work, through the kernel contract."""
+
+    works = WORKS
 
     def __init__(self, backend: str, problem: Problem, threads: int) -> None:
         B, T, _, H = problem.shape
@@ -136,96 +133,6 @@ class KernelRun:
         found |= {f"gradient of first {name}": grad.copy() for name, grad in zip(names, self.dstates, strict=True)}
         found["gradient of x"] = self.dx.copy()
         return found | {f"gradient of {name}": grad.copy() for name, grad in self.grads.items()}
-
-
-class Product:
-    """The limit: a product large enough for the BLAS to be at its best; its arrays fit a level-3 cache."""
-
-    name = "1024×1024 float32 product by NumPy's BLAS"
-    side = 1024
-    flops = 2 * side**3
-
-    def __init__(self) -> None:
-        self.a, self.b = (np.full((self.side, self.side), value, np.float32) for value in (0.5, 0.25))
-        self.out = np.empty_like(self.a)
-
-    def infer(self) -> None:
-        np.matmul(self.a, self.b, out=self.out)
-
-    train = infer  # the same whatever it is compared with
-
-
-class TorchRun:
-    """PyTorch's layer with the same weights; its second bias is 0 but for the reset-after GRU's ``bn``.
-
-    Sets PyTorch's number of threads, for good.
-    """
-
-    module = "torch"
-    package = "torch"
-
-    def __init__(self, problem: Problem, threads: int) -> None:
-        torch: Any = importlib.import_module(self.module)
-        torch.set_num_threads(threads)
-        _, _, I, H = problem.shape  # noqa: E741
-        self.torch, self.problem = torch, problem
-        layer = getattr(torch.nn, problem.cell.name.upper())(I, H)
-        second = np.zeros_like(problem.params["b"])
-        if "bn" in problem.params:
-            second[-H:] = problem.params["bn"]
-        with torch.no_grad():
-            for name, value in (
-                ("weight_ih_l0", problem.params["W"].T),
-                ("weight_hh_l0", problem.params["R"].T),
-                ("bias_ih_l0", problem.params["b"]),
-                ("bias_hh_l0", second),
-            ):
-                getattr(layer, name).copy_(torch.tensor(value))
-        self.layer = layer
-        self.x = torch.tensor(problem.x, requires_grad=True)
-        self.first = tuple(torch.tensor(first[None], requires_grad=True) for first in problem.first)
-        self.dy = torch.tensor(problem.dy)
-        self.dlast = tuple(torch.tensor(last[None]) for last in problem.dlast)
-
-    def _forward(self) -> tuple[Any, tuple[Any, ...]]:
-        first = self.first if len(self.first) > 1 else self.first[0]
-        y, last = self.layer(self.x, first)
-        return y, last if len(self.first) > 1 else (last,)
-
-    def infer(self) -> Any:
-        with self.torch.inference_mode():
-            return self._forward()
-
-    def train(self) -> Any:
-        y, last = self._forward()
-        wanted = (self.x, *self.first, *self.layer.parameters())
-        return y, last, self.torch.autograd.grad((y, *last), wanted, (self.dy, *self.dlast))
-
-    def results(self) -> dict[str, np.ndarray]:
-        found = {"h of inference": self.infer()[0].numpy()}
-        y, last, grads = self.train()
-        names = self.problem.cell.states
-        dx, *rest = (grad.numpy() for grad in grads)
-        dfirst, (dW, dR, db, db2) = rest[: len(names)], rest[len(names) :]
-        found["h"] = y.detach().numpy()
-        found |= {f"last {name}": state.detach().numpy()[0] for name, state in zip(names, last, strict=True)}
-        found |= {f"gradient of first {name}": grad[0] for name, grad in zip(names, dfirst, strict=True)}
-        found |= {"gradient of x": dx, "gradient of W": dW.T, "gradient of R": dR.T, "gradient of b": db}
-        if "bn" in self.problem.params:
-            found["gradient of bn"] = db2[-self.problem.shape.H :]
-        return found
-
-
-PEERS: dict[str, type[TorchRun]] = {"torch": TorchRun}
-"""Other people's layers, never needed: what ``--against`` offers."""
-
-
-def make_contestant(name: str, cell: str, shape: Shape, threads: int) -> Contestant | Product:
-    """The limit, a peer or a backend by name, ready to work on ``make_problem(cell, shape)``."""
-    if name == LIMIT:
-        return Product()
-    problem = make_problem(cell, shape)
-    return PEERS[name](problem, threads) if name in PEERS else KernelRun(name, problem, threads)
 
 
 def check_equal(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], where: str) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -85,7 +86,7 @@ class Lane:
     so under ``if __name__ == "__main__"``.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.name = name
         self.pipe, theirs = context.Pipe()
@@ -93,7 +94,8 @@ class Lane:
         resource_tracker.ensure_running()  # else the start below does it, and lets signals through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the lane inherits this
         try:
-            self.process.start()
+            with _environment(environment or {}):
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
@@ -138,10 +140,30 @@ class Lane:
 
 
 @contextmanager
-def open_lanes(names: Iterable[str], threads: int) -> Iterator[dict[str, Lane]]:
-    """A lane for each name, in order, with that many threads in its BLAS; all end with the context."""
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that start meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def open_lanes(
+    names: Iterable[str], threads: int, environment: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Lane]]:
+    """A lane for each name, in order, with that many threads in its BLAS; all end with the context.
+
+    ``environment`` is there before a lane loads anything: libraries read it once.
+    """
     with ExitStack() as stack:
-        yield {name: stack.enter_context(closing(Lane(name, threads))) for name in names}
+        yield {name: stack.enter_context(closing(Lane(name, threads, environment))) for name in names}
 
 
 def _serve(pipe: Connection, name: str, threads: int) -> None:

@@ -39,3 +39,15 @@ class Held:
     def interrupt(self):
         os.kill(os.getpid(), signal.SIGINT)
         return "still here"
+
+
+class Surroundings:
+    """What a lane finds around it."""
+
+    def environ(self):
+        return dict(os.environ)
+
+    def capability(self):
+        import torch
+
+        return torch.backends.cpu.get_cpu_capability()

@@ -14,7 +14,18 @@ import rnnkit
 ROOT = Path(rnnkit.__file__).parent
 FLOORS = (
     ("cli", "__main__"),
-    ("console", "plots", "outputs", "benchmark", "contestants", "lanes"),
+    (
+        "console",
+        "plots",
+        "outputs",
+        "benchmark",
+        "benchmark_report",
+        "benchmark_page",
+        "contestants",
+        "peers",
+        "limits",
+        "lanes",
+    ),
     ("api",),
     ("tasks",),
     ("training", "job", "events"),
@@ -36,7 +47,8 @@ HOMES = {
     "click": ("cli/",),
     "rich": ("console.py",),
     "safetensors": ("modelfile.py",),
-    "torch": ("contestants.py",),
+    "torch": ("peers.py",),
+    "onnxruntime": ("peers.py",),
     "threadpoolctl": ("nn/threads.py", "nn/initializers.py", "lanes.py"),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -142,3 +142,41 @@ def test_bad_places_are_refused_before_anything_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'rnnkit\[plot\]'"):
         plots.ready(tmp_path / "x.png")
+
+
+def speeds(*ratios):
+    """A report of GRU and LSTM over as many shapes as there are pairs of ratios, for inference and training."""
+    from test_benchmark_report import Comparison, Report, Shape, row, setting
+
+    points = [
+        Comparison(cell, Shape(n + 1, 2, 3, 4), work, 230.0, (row("cython", peers={"torch": r}, best=r), row("torch")))
+        for cell in ("gru", "lstm")
+        for n, pair in enumerate(ratios)
+        for work, r in zip(("infer", "train"), pair, strict=True)
+    ]
+    return Report(setting(peers=("torch",)), tuple(points))
+
+
+def test_speed_has_a_point_for_every_ratio_and_their_means(tmp_path, monkeypatch):
+    figures = axes_of(monkeypatch)
+    plots.speed(speeds((0.5, 2.0), (8.0, 2.0)), tmp_path / "a.png")
+    (figure,) = figures
+    assert figure.get_suptitle() == "2 threads, x86-64-v3: times as fast as PyTorch"
+    first, second = figure.axes
+    assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["GRU", "LSTM"]
+    assert first.get_xscale() == "log"
+    marked = [list(line.get_xdata()) for line in first.lines if line.get_marker() in ("o", "D")]
+    assert marked == [[0.5, 8.0], [pytest.approx(2.0)], [2.0, 2.0], [pytest.approx(2.0)]]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["1 2 3 4", "2 2 3 4", "geometric mean"]
+    low, high = first.get_xlim()
+    assert low < 0.5 < 8.0 < high
+    assert {1.0, 2.0} <= set(first.get_xticks())
+    assert [text.get_text() for text in first.texts] == ["2.00", "2.00"]
+
+
+def test_speed_is_drawn_where_nobody_is_ahead_or_one_work_is_missing(tmp_path):
+    report = speeds((0.01, 0.02), (300.0, 0.5))
+    plots.speed(report, tmp_path / "wide.svg")
+    plots.speed(type(report)(report.setting, report.comparisons[:1]), tmp_path / "one.png")
+    assert png_size(tmp_path / "one.png")[0] > 1000
+    assert (tmp_path / "wide.svg").stat().st_size > 10_000

@@ -117,3 +117,8 @@ def describe() -> str:
     """Which instruction set runs and why, and whether there are threads."""
     threads = "OpenMP threads" if _module("f32", _LEVELS[_ISA][0]).openmp() else "one thread (built without OpenMP)"
     return f"Cython, {_ISA} ({_WHY}), {threads}"
+
+
+def instruction_set() -> str:
+    """The instruction set that runs: x86-64-v4, x86-64-v3 or baseline."""
+    return _ISA

@@ -126,6 +126,11 @@ def split_columns(ctx: click.Context, param: click.Parameter, values: tuple[str,
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
+def split_names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Click callback: repeated options and comma lists as one, each name once."""
+    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
 BACKEND = FromTable("rnnkit._kernels:BACKENDS", "auto")
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path)
