@@ -1,0 +1,97 @@
+"""A network of embedding, recurrent layers and logits that writes on from a text, token after token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rnnkit._kernels import generation
+from rnnkit._kernels.generation import Rules, Stack
+from rnnkit._kernels.quantization import WEIGHTS, rounded
+from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.nn.dense import Dense, Dropout, Embedding
+from rnnkit.nn.network import Network
+from rnnkit.nn.recurrent import Recurrent
+from rnnkit.nn.structure import Chain
+
+CHUNK = 64
+"""Tokens drawn per call: a stream that nobody sees stutter, and Python's share of the time is small."""
+
+
+def parts_of(network: Network) -> tuple[Embedding, Recurrent, Dense] | None:
+    """The three layers of a network that can write, dropout aside; None for any other."""
+    root = network.root
+    layers = [layer for layer in (root.layers if isinstance(root, Chain) else ()) if not isinstance(layer, Dropout)]
+    match layers:
+        case [Embedding() as first, Recurrent() as middle, Dense() as last]:
+            if middle.directions == (False,) and last.activation == "linear":
+                return first, middle, last
+    return None
+
+
+class Writer:
+    """The text of one network: tokens go in by ``feed``, and come out by ``write``.
+
+    In float32 whatever the network's dtype; ``weights`` is the form in which matrices are multiplied (default: that of
+    the network's file).  Raises ``UsageError`` for a network of other layers and for a form that does not exist.
+    """
+
+    def __init__(self, network: Network, capacity: int, rules: Rules | None = None, weights: str = "") -> None:
+        parts = parts_of(network)
+        if parts is None:
+            raise UsageError(
+                "an embedding, recurrent layers in one direction and a linear dense layer were expected to write with"
+            )
+        self.weights = weights or network.weights
+        if self.weights not in WEIGHTS:
+            raise UsageError(f"weights are {', '.join(WEIGHTS)}, not {self.weights!r}")
+        embedding, recurrent, dense = parts
+        self.size, self.threads = embedding.size, recurrent.threads
+        self.rules = rules or Rules()
+        self._kernels = generation.load(recurrent.backend)
+        prepared = self._kernels.prepare(self._stack(embedding, recurrent, dense), self.weights)
+        self._text = self._kernels.begin(prepared, capacity, self.rules)
+
+    def _stack(self, embedding: Embedding, recurrent: Recurrent, dense: Dense) -> Stack:
+        def matrix(values: np.ndarray) -> np.ndarray:
+            values = np.ascontiguousarray(values, np.float32)
+            return rounded(values, self.weights) if values.ndim == 2 else values
+
+        layers = [{name: matrix(value) for name, value in params.items()} for params in recurrent.by_layer()]
+        variant = recurrent.variant
+        return Stack(variant, matrix(embedding.p["E"]), layers, matrix(dense.p["W"]), matrix(dense.p["b"]))
+
+    def feed(self, ids: np.ndarray, *, want_logits: bool = False) -> np.ndarray | None:
+        """Read tokens ``ids [n]``; the logits ``[n,V]`` after each where they are wanted."""
+        ids = np.ascontiguousarray(ids, np.int32)
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.size:
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {ids.min()} to {ids.max()}")
+        logits = np.empty((len(ids), self.size), np.float32) if want_logits else None
+        self._kernels.feed(self._text, ids, logits, self.threads)
+        return logits
+
+    def write(self, uniforms: np.ndarray) -> np.ndarray:
+        """Draw a token by each of the uniform numbers and read it; returns their ids.
+
+        Raises ``RnnkitError`` where the network's logits are no finite numbers.
+        """
+        out = np.empty(len(uniforms), np.int32)
+        if self._kernels.generate(self._text, np.ascontiguousarray(uniforms, np.float64), out, self.threads) < len(out):
+            raise RnnkitError(
+                "logits were expected to draw a token from, but the network gives numbers that are not finite; "
+                "train again with a smaller --lr"
+            )
+        return out
+
+    def nats(self, ids: np.ndarray) -> np.ndarray:
+        """Nats of each of ``ids [n]``, read one after the other; the text must have begun."""
+        from rnnkit.nn.losses import SoftmaxCrossEntropy
+
+        raise NotImplementedError
+
+
+def chunks(length: int) -> Iterator[int]:
+    """``length`` in pieces of at most CHUNK."""
+    for at in range(0, length, CHUNK):
+        yield min(CHUNK, length - at)
