@@ -84,12 +84,6 @@ class Writer:
             )
         return out
 
-    def nats(self, ids: np.ndarray) -> np.ndarray:
-        """Nats of each of ``ids [n]``, read one after the other; the text must have begun."""
-        from rnnkit.nn.losses import SoftmaxCrossEntropy
-
-        raise NotImplementedError
-
 
 def chunks(length: int) -> Iterator[int]:
     """``length`` in pieces of at most CHUNK."""

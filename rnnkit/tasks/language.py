@@ -17,7 +17,8 @@ from rnnkit.data.vocabulary import Decoder, Vocabulary
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape
+from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
+from rnnkit.nn.generation import Writer, chunks, parts_of
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
@@ -27,7 +28,6 @@ from rnnkit.tasks.language_score import (
     GRAM_SECONDS,
     PIECES,
     ngram_nats,
-    passes,
     per_character,
     side_by_side,
     text_nats,
@@ -217,13 +217,14 @@ class LanguageModel:
         except (msgspec.ValidationError, DataError) as error:
             raise ModelFileError(f"the facts of a language model cannot be read: {error}; train again") from error
         self.opening = facts.opening or "\n"
-        layers = network.root.layers if isinstance(network.root, Chain) else (network.root,)
-        first, last = layers[0], layers[-1]
-        if not (isinstance(first, Embedding) and isinstance(last, Dense)):
+        parts = parts_of(network)
+        if parts is None:
+            layers = network.root.layers if isinstance(network.root, Chain) else (network.root,)
             raise ModelFileError(
-                "a language model begins with an embedding and ends with a dense layer, found "
-                f"{first.kind} and {last.kind}; train again"
+                "a language model begins with an embedding, goes on with recurrent layers in one direction and ends "
+                f"with a linear dense layer, found {', '.join(layer.kind for layer in layers)}; train again"
             )
+        first, _, last = parts
         if not first.size == last.outputs == self.vocabulary.size:
             raise ModelFileError(
                 f"a vocabulary of {self.vocabulary.size} symbols needs a network with as many ids and logits, found "
@@ -238,34 +239,32 @@ class LanguageModel:
         temperature: float = 0.8,
         top_k: int | None = None,
         top_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        no_repeat: int | None = None,
         rng: int = 0,
         **options: Any,
     ) -> Iterator[str]:
-        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn.
+        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn, some tokens at a time.
 
-        Any seed works: what the vocabulary lacks is spelled in bytes. Raises ``UsageError`` for
-        settings that make no sense.
+        Any seed works: what the vocabulary lacks is spelled in bytes. ``no_repeat`` counts tokens, and the seed's own
+        runs may not come again either. Raises ``UsageError`` for settings that make no sense.
         """
         if length < 0:
             raise UsageError(f"--length is a whole number of at least 0, not {length}")
-        sampler = Sampler(temperature, top_k, top_p, rng)
+        sampler = Sampler(temperature, top_k, top_p, rng, repetition_penalty, no_repeat)
         return self._stream(seed, length, sampler)
 
     def _stream(self, seed: str, length: int, sampler: Sampler) -> Iterator[str]:
         ids = self.vocabulary.encode(seed or self.opening)
-        decoder, tape, state = Decoder(self.vocabulary), Tape(training=False), None
-        logits = None
-        for part in passes(len(ids), 1, self.vocabulary.size):
-            logits, state = self.network.forward(ids[part, None], state, tape.begin())
+        decoder = Decoder(self.vocabulary)
+        writer = Writer(self.network, len(ids) + length, sampler.rules)
+        writer.feed(ids)
         if seed:
             yield seed
-        for _ in range(length):
-            assert logits is not None
-            token = sampler(logits[-1, 0])
-            piece = decoder.push(token)
+        for count in chunks(length):
+            piece = decoder.push(writer.write(sampler.uniforms(count)))
             if piece:
                 yield piece
-            logits, state = self.network.forward(np.array([[token]], np.int32), state, tape.begin())
         rest = decoder.flush()
         if rest:
             yield rest
