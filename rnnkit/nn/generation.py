@@ -62,14 +62,22 @@ class Writer:
         variant = recurrent.variant
         return Stack(variant, matrix(embedding.p["E"]), layers, matrix(dense.p["W"]), matrix(dense.p["b"]))
 
-    def feed(self, ids: np.ndarray, *, want_logits: bool = False) -> np.ndarray | None:
-        """Read tokens ``ids [n]``; the logits ``[n,V]`` after each where they are wanted."""
-        ids = np.ascontiguousarray(ids, np.int32)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.size:
-            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {ids.min()} to {ids.max()}")
-        logits = np.empty((len(ids), self.size), np.float32) if want_logits else None
+    def feed(self, ids: np.ndarray) -> None:
+        """Read tokens ``ids [n]``."""
+        self._kernels.feed(self._text, self._checked(ids), None, self.threads)
+
+    def logits(self, ids: np.ndarray) -> np.ndarray:
+        """Read tokens ``ids [n]`` and return the logits ``[n,V]`` after each."""
+        ids = self._checked(ids)
+        logits = np.empty((len(ids), self.size), np.float32)
         self._kernels.feed(self._text, ids, logits, self.threads)
         return logits
+
+    def _checked(self, ids: np.ndarray) -> np.ndarray:
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iu" or (len(ids) and not 0 <= ids.min() <= ids.max() < self.size):
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found others")
+        return np.ascontiguousarray(ids, np.int32)
 
     def write(self, uniforms: np.ndarray) -> np.ndarray:
         """Draw a token by each of the uniform numbers and read it; returns their ids.

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from rnnkit.tasks.language_score import (
     ngram_nats,
     per_character,
     side_by_side,
+    stepwise_nats,
     text_nats,
     token_nats,
     verdict,
@@ -42,6 +44,8 @@ PIECE = 5000
 reaches to the judged part and covers the whole text."""
 SELECTED, JUDGED = 100_000, 500_000
 """Most characters to select and to judge by: more would cost time and tell no more."""
+MEASURED, SAMPLE = 100_000, 20_000
+"""Most tokens that a measurement one by one reads, and how many make a text to measure by: some seconds each."""
 LEAST_PIECE = 64
 """Characters of a selecting piece at least; a small --val makes fewer pieces."""
 LEAST = {"select": 32, "judge": 64}
@@ -295,6 +299,21 @@ class LanguageModel:
             "notices": text.notices,
             "seconds": time.monotonic() - began,
         }
+
+    def measure(self, source: Source) -> tuple[str, dict[str, float]]:
+        """Nats and bits per character of a text's first tokens, read one by one as ``generate`` reads them."""
+        text = source if isinstance(source, Text) else read_text(source)
+        ids, size = self.vocabulary.encode(text.text)[:MEASURED], self.vocabulary.size
+        if len(ids) < 64:
+            raise DataError(f"{text.path} has {len(ids)} tokens, too few to measure by; give at least 64")
+        characters = max(1, len(self.vocabulary.decode(ids)))
+        total = stepwise_nats(self.network, self.vocabulary.encode("\n"), ids, size)
+        return f"{Path(text.path).name}, {characters:,} characters", per_character(total, characters)
+
+    def sample(self) -> Source:
+        """A text that the network writes by itself, at temperature 1: what it holds for likely."""
+        text = "".join(self.generate(length=SAMPLE, temperature=1.0))
+        return Text(text, "a text that the run wrote itself", "utf-8")
 
     def predict(self, source: Source | None = None, **options: Any) -> Any:
         raise UsageError("this run is a language model; rnnkit generate RUN --seed TEXT writes on from a text")
