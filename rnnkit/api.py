@@ -221,11 +221,12 @@ def quantize(
     backend: str = "auto",
     threads: int | str = "auto",
 ) -> dict[str, Any]:
-    """A run with its matrices in ``int8`` (a scale per column) or ``bfloat16``, in a folder of its own; what that costs.
+    """A run with its matrices in ``int8`` (a scale per column) or ``bfloat16``, in its own folder, and what that costs.
 
     ``out`` defaults to the run's own name with the weights' behind it. Both runs are measured on ``data``: nats
     per character of a text, the metrics of a forecast. Without it a language model is measured on a text that it
-    writes itself. Returns the ``run`` made, the ``bytes`` of both model files, and ``metrics`` of both on that ``part``.
+    writes itself. Returns the ``run`` made, the ``bytes`` of both model files, and the ``metrics`` of both on that
+    ``part``.
     Raises ``UsageError`` where there is no run or it is quantised already, and whatever measuring raises.
 
     >>> rnnkit.api.quantize("runs/chat", "chat.txt")["metrics"]    # doctest: +SKIP

@@ -15,14 +15,14 @@ and let go of Python's lock while they run:
 ``feed(text, ids, logits, threads)``
     Reads tokens ``ids [n]`` (int32); OUT ``logits [n,V]`` after each of them, or None where nobody asks.
 ``generate(text, uniforms, out, threads) -> int``
-    Draws as many tokens as there are ``uniforms`` (float64, in [0, 1)) from the text's logits and reads each; OUT ``out``
-    (int32).  Returns how many were drawn: fewer where the logits are no finite numbers any more.
+    Draws as many tokens as there are ``uniforms`` (float64, in [0, 1)) from the text's logits and reads each; OUT
+    ``out`` (int32).  Returns how many were drawn: fewer where the logits are no finite numbers any more.
 
 How a token is drawn from logits a, in this order: ``penalty`` θ divides a_i > 0 and multiplies a_i ≤ 0 for every token
 among the last ``RECENT`` (Keskar et al. 2019); tokens that would write the same ``no_repeat`` in a row again are out,
 unless that leaves none; temperature 0 takes the likeliest, the lower id where equal; else p = softmax(a / temperature)
-over the ``top_k`` likeliest, then over the fewest likeliest that hold ``top_p`` (Holtzman et al. 2020), and the token is
-the first whose cumulated probability, in the order of ids, is above the uniform number.
+over the ``top_k`` likeliest, then over the fewest likeliest that hold ``top_p`` (Holtzman et al. 2020), and the token
+is the first whose cumulated probability, in the order of ids, is above the uniform number.
 
 ``int8`` is an arithmetic of its own: what enters a product is rounded as well, q = rint(v / s) with s = max|v| / 127 of
 the whole vector, sums are whole numbers (so exact, in any order, on any processor), and (Σ q w)·(s · scale) is float32.
@@ -31,7 +31,7 @@ the whole vector, sums are whole numbers (so exact, in any order, on any process
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Stack(NamedTuple):
 
     variant: str
     E: np.ndarray
-    layers: list[Mapping[str, np.ndarray]]
+    layers: Sequence[Mapping[str, np.ndarray]]
     W: np.ndarray
     b: np.ndarray
 

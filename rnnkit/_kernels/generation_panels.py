@@ -80,7 +80,7 @@ def packed(stack: Stack, weights: str) -> dict[str, Any]:
     """All that the compiled ``Weights`` take."""
     gates, H, before = GATES[stack.variant], len(stack.layers[0]["R"]), stack.variant == "gru_before"
     table = len(stack.E) <= TABLE
-    layers = []
+    layers: list[dict[str, Any]] = []
     for n, p in enumerate(stack.layers):
         entered = n == 0 and table
         entry = np.einsum("ve,en->vn", stack.E, p["W"]) + p["b"] if entered else p["b"][None]  # einsum: one fixed order

@@ -28,9 +28,10 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 
 
 def to_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``values [K,N]`` → (int8 ``[K,N]``, float32 scale ``[N]``), each number the nearest; a column of zeros has scale 0.
+    """``values [K,N]`` → (int8 ``[K,N]``, float32 scale ``[N]``), each number the nearest.
 
-    A column that holds what is no finite number gets the scale NaN, so that it stays in sight.
+    A column of zeros has scale 0; one that holds what is no finite number gets the scale NaN, so that it stays in
+    sight.
     """
     values = np.asarray(values, np.float32)
     largest = np.abs(values).max(axis=0, initial=0)

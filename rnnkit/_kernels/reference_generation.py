@@ -82,9 +82,7 @@ class _Text:
     def __init__(self, weights: _Weights, capacity: int, rules: Rules) -> None:
         self.weights, self.rules = weights, rules
         kinds = 2 if weights.stack.variant == "lstm" else 1
-        self.states = [
-            [np.zeros(weights.hidden, np.float32) for _ in range(kinds)] for _ in weights.stack.layers
-        ]
+        self.states = [[np.zeros(weights.hidden, np.float32) for _ in range(kinds)] for _ in weights.stack.layers]
         self.logits = np.zeros(len(weights.stack.b), np.float32)
         self.tokens: list[int] = []
 
@@ -93,11 +91,12 @@ def _read(text: _Text, token: int) -> None:
     """One step."""
     w = text.weights
     text.tokens.append(token)
+    ax = w.enter(token)
     for n, p in enumerate(w.stack.layers):
-        ax = w.enter(token) if n == 0 else w.times_W[n](h) + p["b"]
+        if n > 0:
+            ax = w.times_W[n](text.states[n - 1][0]) + p["b"]
         text.states[n] = _step(w.stack.variant, w.hidden, p, ax, text.states[n], w.times_R[n])
-        h = text.states[n][0]
-    text.logits = w.times_out(h) + w.stack.b
+    text.logits = w.times_out(text.states[-1][0]) + w.stack.b
 
 
 # -- drawing -----------------------------------------------------------------------------------

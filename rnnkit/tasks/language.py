@@ -248,7 +248,7 @@ class LanguageModel:
         rng: int = 0,
         **options: Any,
     ) -> Iterator[str]:
-        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn, some tokens at a time.
+        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn, some at a time.
 
         Any seed works: what the vocabulary lacks is spelled in bytes. ``no_repeat`` counts tokens, and the seed's own
         runs may not come again either. Raises ``UsageError`` for settings that make no sense.

@@ -8,7 +8,6 @@ from rnnkit._kernels.generation import Rules
 from rnnkit._kernels.reference_generation import draw
 from rnnkit.errors import UsageError
 
-
 COLDEST = 1e-6
 """Temperature below which the likeliest token is as good as certain: its inverse might overflow."""
 
@@ -16,10 +15,10 @@ COLDEST = 1e-6
 class Sampler:
     """Temperature, then the ``top_k`` likeliest, then the fewest that hold ``top_p`` of the probability.
 
-    Before these, ``repetition_penalty`` above 1 makes the tokens of the last 64 less likely, and ``no_repeat`` keeps any
-    run of so many tokens from coming twice. Temperature 0 takes the likeliest. Draws come from NumPy's Philox keyed by
-    ``rng``, one number a token, so the same number draws the same text. Nucleus sampling: Holtzman et al. 2020;
-    penalty: Keskar et al. 2019.
+    Before these, ``repetition_penalty`` above 1 makes the tokens of the last 64 less likely, and ``no_repeat`` keeps
+    any run of so many tokens from coming twice. Temperature 0 takes the likeliest. Draws come from NumPy's Philox
+    keyed by ``rng``, one number a token, so the same number draws the same text. Nucleus sampling: Holtzman et al.
+    2020; penalty: Keskar et al. 2019.
     """
 
     def __init__(
