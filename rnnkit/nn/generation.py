@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from rnnkit._kernels import generation
@@ -12,11 +10,9 @@ from rnnkit._kernels.quantization import WEIGHTS, rounded
 from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.nn.dense import Dense, Dropout, Embedding
 from rnnkit.nn.network import Network
+from rnnkit.nn.pace import Pace
 from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.structure import Chain
-
-CHUNK = 64
-"""Tokens drawn per call: a stream that nobody sees stutter, and Python's share of the time is small."""
 
 
 def parts_of(network: Network) -> tuple[Embedding, Recurrent, Dense] | None:
@@ -47,7 +43,8 @@ class Writer:
         if self.weights not in WEIGHTS:
             raise UsageError(f"weights are {', '.join(WEIGHTS)}, not {self.weights!r}")
         embedding, recurrent, dense = parts
-        self.size, self.threads = embedding.size, recurrent.threads
+        self.size = embedding.size
+        self._pace = Pace(recurrent.threads)
         self.rules = rules or Rules()
         self._kernels = generation.load(recurrent.backend)
         prepared = self._kernels.prepare(self._stack(embedding, recurrent, dense), self.weights)
@@ -64,36 +61,46 @@ class Writer:
 
     def feed(self, ids: np.ndarray) -> None:
         """Read tokens ``ids [n]``."""
-        self._kernels.feed(self._text, self._checked(ids), None, self.threads)
+        ids = self._checked(ids)
+
+        def work(part: slice, threads: int) -> bool:
+            self._kernels.feed(self._text, ids[part], None, threads)
+            return True
+
+        self._pace.run(len(ids), work)
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """Read tokens ``ids [n]`` and return the logits ``[n,V]`` after each."""
         ids = self._checked(ids)
         logits = np.empty((len(ids), self.size), np.float32)
-        self._kernels.feed(self._text, ids, logits, self.threads)
-        return logits
 
-    def _checked(self, ids: np.ndarray) -> np.ndarray:
-        ids = np.asarray(ids)
-        if ids.dtype.kind not in "iu" or (len(ids) and not 0 <= ids.min() <= ids.max() < self.size):
-            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found others")
-        return np.ascontiguousarray(ids, np.int32)
+        def work(part: slice, threads: int) -> bool:
+            self._kernels.feed(self._text, ids[part], logits[part], threads)
+            return True
+
+        self._pace.run(len(ids), work)
+        return logits
 
     def write(self, uniforms: np.ndarray) -> np.ndarray:
         """Draw a token by each of the uniform numbers and read it; returns their ids.
 
         Raises ``RnnkitError`` where the network's logits are no finite numbers.
         """
+        uniforms = np.ascontiguousarray(uniforms, np.float64)
         out = np.empty(len(uniforms), np.int32)
-        if self._kernels.generate(self._text, np.ascontiguousarray(uniforms, np.float64), out, self.threads) < len(out):
+
+        def work(part: slice, threads: int) -> bool:
+            return self._kernels.generate(self._text, uniforms[part], out[part], threads) == part.stop - part.start
+
+        if not self._pace.run(len(out), work):
             raise RnnkitError(
                 "logits were expected to draw a token from, but the network gives numbers that are not finite; "
                 "train again with a smaller --lr"
             )
         return out
 
-
-def chunks(length: int) -> Iterator[int]:
-    """``length`` in pieces of at most CHUNK."""
-    for at in range(0, length, CHUNK):
-        yield min(CHUNK, length - at)
+    def _checked(self, ids: np.ndarray) -> np.ndarray:
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iu" or (len(ids) and not 0 <= ids.min() <= ids.max() < self.size):
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found others")
+        return np.ascontiguousarray(ids, np.int32)

@@ -19,8 +19,9 @@ from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
-from rnnkit.nn.generation import Writer, chunks, parts_of
+from rnnkit.nn.generation import Writer, parts_of
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
+from rnnkit.nn.pace import CHUNK
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.language_score import (
@@ -265,8 +266,8 @@ class LanguageModel:
         writer.feed(ids)
         if seed:
             yield seed
-        for count in chunks(length):
-            piece = decoder.push(writer.write(sampler.uniforms(count)))
+        for at in range(0, length, CHUNK):
+            piece = decoder.push(writer.write(sampler.uniforms(min(CHUNK, length - at))))
             if piece:
                 yield piece
         rest = decoder.flush()
