@@ -50,7 +50,7 @@ def test_every_backend_can_write():
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("hidden, layers", [(1, 1), (7, 2), (33, 3), (64, 1)])
+@pytest.mark.parametrize(("hidden", "layers"), [(1, 1), (7, 2), (33, 3), (64, 1)])
 def test_equals_the_definition(backend, variant, make, rng, weights, hidden, layers):
     network, ids = make(variant, 30, hidden, layers), rng.integers(0, 30, 25)
     logits, _ = read(network, backend, ids, weights)
@@ -96,7 +96,7 @@ def test_same_bits_at_any_number_of_threads(variant, make, rng, weights):
     one = read(network, "cython", ids, weights, ALL)
     for threads in (2, 3, 4):
         writer = Writer(network.configure("cython", threads), 200, ALL, weights)
-        writer._pace.together, writer._pace.alone = True, np.inf
+        writer._pace.together, writer._pace.alone = True, np.inf  # however busy the machine is
         logits = writer.logits(ids)
         assert logits.tobytes() == one[0].tobytes()
         assert writer.write(np.random.default_rng(5).random(100)).tobytes() == one[1].tobytes()
@@ -195,7 +195,7 @@ def test_ties_go_to_the_lower_id(backend, make, variant):
 
 
 def paced(seconds, units, threads=2):
-    """The numbers of threads that a pace chooses where one portion's unit takes ``seconds[threads]``, on a false clock."""
+    """The threads that a pace chooses for each unit, where one takes ``seconds(threads, units so far)``."""
     now, chosen = [0.0], []
     pace = Pace(threads, clock=lambda: now[0])
 
