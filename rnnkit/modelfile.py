@@ -10,6 +10,7 @@ import errno
 import os
 import tempfile
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +19,15 @@ import numpy as np
 
 from rnnkit.errors import ModelFileError, RnnkitError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest format read: 1 holds float32 weights, 2 may hold quantised ones.  A file says the oldest that does."""
 KEY = "rnnkit"
+DTYPES: dict[str, Any] = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "BOOL": np.bool_,
+    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
+}  # fmt: skip
+"""safetensors' names of dtypes; NumPy has no bfloat16, whose bits are held as uint16, which stands for nothing else."""
 
 
 class ModelMeta(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,7 +44,7 @@ class ModelMeta(msgspec.Struct, forbid_unknown_fields=True):
     options: dict[str, Any]
     report: dict[str, Any]
     format: str = "rnnkit.model"
-    version: int = FORMAT_VERSION
+    version: int = 1
 
 
 class CheckpointMeta(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,7 +54,7 @@ class CheckpointMeta(msgspec.Struct, forbid_unknown_fields=True):
     options: dict[str, Any]
     progress: dict[str, Any]
     format: str = "rnnkit.checkpoint"
-    version: int = FORMAT_VERSION
+    version: int = 1
 
 
 Meta = TypeVar("Meta", ModelMeta, CheckpointMeta)
@@ -111,7 +119,21 @@ def save(path: Path, arrays: dict[str, np.ndarray], meta: ModelMeta | Checkpoint
 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = msgspec.json.encode(meta, order="sorted").decode()
-    write_atomic(path, encode(arrays, {KEY: seal(arrays, text)}))
+    write_atomic(path, _name_bfloat16(encode(arrays, {KEY: seal(arrays, text)})))
+
+
+def _name_bfloat16(content: bytes) -> bytes:
+    """The file with uint16 arrays called what they are, so that other readers take them for bfloat16."""
+    size = int.from_bytes(content[:8], "little")
+    header = msgspec.json.decode(content[8 : 8 + size])
+    if not any(entry.get("dtype") == "U16" for entry in header.values()):
+        return content
+    for entry in header.values():
+        if entry.get("dtype") == "U16":
+            entry["dtype"] = "BF16"
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def seal(arrays: dict[str, np.ndarray], text: str) -> str:
@@ -131,8 +153,7 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
 
     Memory is bounded by the size of the file: offsets and shapes are checked against it first.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
+    from safetensors import SafetensorError, deserialize
 
     try:
         content = path.read_bytes()
@@ -157,7 +178,10 @@ def load(path: Path, kind: type[Meta]) -> tuple[dict[str, np.ndarray], Meta]:
             f"{path} is of format {head.version} and this rnnkit reads {FORMAT_VERSION}; pip install -U rnnkit"
         )
     try:
-        arrays = dict(sorted(decode(content).items()))
+        arrays = {
+            name: np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+            for name, entry in sorted(deserialize(content), key=itemgetter(0))
+        }
         meta = msgspec.json.decode(sealed.meta, type=kind)
     except (SafetensorError, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is damaged ({error}); restore it from a copy, or train again") from error

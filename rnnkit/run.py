@@ -41,13 +41,18 @@ class Run:
         path: Path,
         config: Mapping[str, Any],
         model: tuple[dict[str, np.ndarray], ModelMeta],
-        checkpoint: tuple[dict[str, np.ndarray], CheckpointMeta],
+        checkpoint: tuple[dict[str, np.ndarray], CheckpointMeta] | None,
         *,
         replace: bool = False,
     ) -> Run:
-        """Write a new run aside and rename it into place, so that it appears whole or not at all."""
+        """Write a new run aside and rename it into place, so that it appears whole or not at all.
+
+        A run without a checkpoint can be used, but not resumed.
+        """
         if path.exists() and not replace:
-            raise UsageError(f"{path} exists; give another folder with -o, --force to replace it or --resume to go on")
+            resume = " or --resume to go on" if checkpoint else ""
+            comma = "," if checkpoint else " or"
+            raise UsageError(f"{path} exists; give another folder with -o{comma} --force to replace it{resume}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -56,11 +61,12 @@ class Run:
         try:
             aside.chmod(0o755)
             modelfile.save(aside / MODEL, *model)
-            modelfile.save(aside / CHECKPOINT, *checkpoint)
+            if checkpoint is not None:
+                modelfile.save(aside / CHECKPOINT, *checkpoint)
             modelfile.write_atomic(aside / CONFIG, to_toml(config).encode())
             modelfile.write_atomic(aside / LOG, b"")
             if path.exists():
-                if not all((path / name).is_file() for name in (MODEL, CHECKPOINT, CONFIG)):
+                if not all((path / name).is_file() for name in (MODEL, CONFIG, LOG)):
                     raise UsageError(f"--force replaces a run, but {path} is none; give another folder with -o")
                 os.replace(path, old := Path(f"{aside}.old"))
                 try:
@@ -104,6 +110,11 @@ class Run:
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], CheckpointMeta]:
         """The newest checkpoint, or the one before it where the newest is damaged."""
+        if not any((self.path / name).exists() for name in (CHECKPOINT, PREVIOUS)):
+            raise UsageError(
+                f"a run with a checkpoint was expected, but {self.path} has none to go on from; "
+                "resume the run that it was made of, or train anew"
+            )
         try:
             return modelfile.load(self.path / CHECKPOINT, CheckpointMeta)
         except ModelFileError:

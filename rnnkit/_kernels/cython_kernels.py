@@ -71,6 +71,8 @@ def _choose() -> tuple[str, str]:
 
 
 _ISA, _WHY = _choose()
+SUFFIX = _LEVELS[_ISA][0]
+"""What the names of this build's modules end with."""
 _MODULES: dict[np.dtype[Any], ModuleType] = {
     np.dtype(np.float32): _module("f32", _LEVELS[_ISA][0]),
     np.dtype(np.float64): _module("f64", _LEVELS[_ISA][0]),

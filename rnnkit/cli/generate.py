@@ -16,6 +16,7 @@ from rnnkit.errors import UsageError
         'rnnkit generate --seed "Le chat"',
         'rnnkit generate runs/chat --seed "Le chat mange" --length 200 --rng 7',
         "rnnkit generate runs/chat --temperature 0.5 --top-k 20 --top-p 0.95",
+        "rnnkit generate runs/chat --temperature 0.3 --repetition-penalty 1.2 --no-repeat 12",
         'echo "Le chat" | rnnkit generate runs/chat --seed - --json',
     )
 )
@@ -27,6 +28,14 @@ from rnnkit.errors import UsageError
 )
 @click.option("--top-k", type=int, help="Draw from this many likeliest tokens only.")
 @click.option("--top-p", type=float, help="Draw from the likeliest tokens that hold this share of the probability.")
+@click.option(
+    "--repetition-penalty",
+    type=float,
+    default=1.0,
+    metavar="X",
+    help="Above 1, tokens among the last 64 become less likely (default 1: none).",
+)
+@click.option("--no-repeat", type=int, metavar="N", help="No run of N tokens is drawn twice.")
 @click.option("--rng", type=int, default=0, metavar="N", help="Another number draws another text (default 0).")
 @options.running
 @options.as_json
@@ -37,6 +46,8 @@ def generate(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
+    repetition_penalty: float,
+    no_repeat: int | None,
     rng: int,
     threads: int | str | None,
     backend: str | None,
@@ -55,7 +66,16 @@ def generate(
     seed = _seed(seed)
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
     note_unjudged(model)
-    pieces = model.generate(seed, length=length, temperature=temperature, top_k=top_k, top_p=top_p, rng=rng)
+    pieces = model.generate(
+        seed,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        no_repeat=no_repeat,
+        rng=rng,
+    )
     if json:
         console.write_json(run=str(run), seed=seed, text="".join(pieces), rng=rng)
         return

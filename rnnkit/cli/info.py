@@ -74,6 +74,7 @@ def _run(run: Path) -> dict[str, Any]:
         "task": meta.task,
         "layers": model.network.summary(),
         "parameters": len(model.network.parameters),
+        "weights": model.network.weights,
         "network": meta.network,
         "options": meta.options,
         "facts": meta.facts,
@@ -103,11 +104,12 @@ def _show_machine(found: dict[str, Any]) -> None:
 
 def _show_run(found: dict[str, Any]) -> None:
     from rnnkit import console
-    from rnnkit.cli.results import UNJUDGED, report
+    from rnnkit.cli.results import UNJUDGED, quantized, report
 
     headers = ["layer", "kind", "what", "shapes", "parameters"]
     rows = [[r["layer"], r["kind"], r["what"], _shapes(r["shapes"]), r["parameters"]] for r in found["layers"]]
-    console.write(f"{found['run']}: {found['task']}")
+    weights = "" if found["weights"] == "float32" else f", weights in {found['weights']}"
+    console.write(f"{found['run']}: {found['task']}{weights}")
     console.table(headers, [*rows, ["total", "", "", "", found["parameters"]]], left=4)
     console.write("\nSettings")
     console.facts({name: console.setting(value) for name, value in found["options"].items()})
@@ -116,6 +118,9 @@ def _show_run(found: dict[str, Any]) -> None:
     console.write()
     if found["report"]:
         report(found["report"])
+        if "quantized" in found["report"]:
+            console.write()
+            quantized(found["report"]["quantized"])
     else:
         console.write(f"{UNJUDGED[0].upper()}{UNJUDGED[1:]}.")
 

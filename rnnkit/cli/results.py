@@ -115,6 +115,21 @@ def report(found: dict[str, Any]) -> None:
     console.write(f"{'The run ' if found['verdict'].startswith(('beats', 'does')) else ''}{found['verdict']}.")
 
 
+def quantized(found: dict[str, Any]) -> None:
+    """The metrics of a run as it was trained beside those of its quantised weights."""
+    forms = found["metrics"]
+    rows = []
+    for name in in_order(forms["float32"]):
+        label = METRICS.get(name, (name, ""))[0]
+        values = [metrics[name] for metrics in forms.values()]
+        if name.startswith("coverage"):
+            rows.append([label, *map(_percent, values), ""])
+        else:
+            rows.append([label, *(console.number(v, 5) for v in values), f"{values[1] - values[0]:+.5f}"])
+    console.write(f"On {found['part']}:")
+    console.table(["", *forms, "difference"], rows)
+
+
 def _percent(share: Any) -> str:
     """A share in percent; what is no finite number as other figures have it."""
     return f"{100 * share:.0f} %" if isinstance(share, float) and math.isfinite(share) else console.number(share)

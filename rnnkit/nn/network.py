@@ -14,7 +14,13 @@ from rnnkit.nn.tape import Tape
 
 
 class Network:
-    """A tree of layers, ready to run; what training, model files and ``info`` handle."""
+    """A tree of layers, ready to run; what training, model files and ``info`` handle.
+
+    ``weights`` says in which form its file keeps the matrices (``_kernels.quantization.WEIGHTS``): generation computes
+    in that form, everything else with the float32 numbers that it stands for.
+    """
+
+    weights = "float32"
 
     def __init__(self, root: Layer, *, seed: int = 0, dtype: Any = np.float32) -> None:
         self.root = root if root.parameters is not None else root.init(seed, dtype)

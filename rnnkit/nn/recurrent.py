@@ -129,6 +129,17 @@ class Recurrent(Layer):
         """(layer, reverse, prefix of its parameters' names), in the order of the states."""
         return [(n, rev, f"l{n}{'r' if rev else ''}.") for n in range(self.layers) for rev in self.directions]
 
+    @property
+    def variant(self) -> str:
+        """The name under which the kernels know the cell with its options."""
+        return self._cell.variant(self.options)
+
+    def by_layer(self) -> list[dict[str, np.ndarray]]:
+        """The parameters of every layer and direction by their plain names, in the order of the states."""
+        self.bound()
+        names = [param.name for param in self._cell.params(1, 1, self.options)]
+        return [{name: self.p[prefix + name] for name in names} for _, _, prefix in self._passes()]
+
     def params(self) -> tuple[Param, ...]:
         declared = []
         for level, _, prefix in self._passes:

@@ -77,6 +77,14 @@ class Model(Protocol):
 
     def generate(self, seed: str, **options: Any) -> Iterator[str]: ...
 
+    def measure(self, source: Source) -> tuple[str, dict[str, float]]:
+        """(what it was measured on, metrics) as the model computes where it is used: what quantising is judged by."""
+        ...
+
+    def sample(self) -> Source:
+        """Something to be measured on where nothing was given; ``UsageError`` where the task has no such thing."""
+        ...
+
 
 TASKS: dict[str, str] = {
     "forecast": "rnnkit.tasks.forecast",

@@ -215,3 +215,11 @@ class ForecastModel:
 
     def generate(self, seed: str, **options: Any) -> Iterator[str]:
         raise UsageError("this run is a forecaster and generates no text; use rnnkit predict, or name a language run")
+
+    def measure(self, source: Source) -> tuple[str, dict[str, float]]:
+        """The metrics of ``evaluate``."""
+        found = self.evaluate(source)
+        return found["part"], found["metrics"]
+
+    def sample(self) -> Source:
+        raise UsageError("a forecaster is measured on a table; name it: rnnkit quantize RUN DATA")

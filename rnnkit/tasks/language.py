@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from rnnkit.data.vocabulary import Decoder, Vocabulary
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape
+from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
+from rnnkit.nn.generation import Writer, parts_of
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
+from rnnkit.nn.pace import CHUNK
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.language_score import (
@@ -27,9 +30,9 @@ from rnnkit.tasks.language_score import (
     GRAM_SECONDS,
     PIECES,
     ngram_nats,
-    passes,
     per_character,
     side_by_side,
+    stepwise_nats,
     text_nats,
     token_nats,
     verdict,
@@ -42,6 +45,8 @@ PIECE = 5000
 reaches to the judged part and covers the whole text."""
 SELECTED, JUDGED = 100_000, 500_000
 """Most characters to select and to judge by: more would cost time and tell no more."""
+MEASURED, SAMPLE = 100_000, 20_000
+"""Most tokens that a measurement one by one reads, and how many make a text to measure by: some seconds each."""
 LEAST_PIECE = 64
 """Characters of a selecting piece at least; a small --val makes fewer pieces."""
 LEAST = {"select": 32, "judge": 64}
@@ -238,13 +243,14 @@ class LanguageModel:
         except (msgspec.ValidationError, DataError) as error:
             raise ModelFileError(f"the facts of a language model cannot be read: {error}; train again") from error
         self.opening = facts.opening or "\n"
-        layers = network.root.layers if isinstance(network.root, Chain) else (network.root,)
-        first, last = layers[0], layers[-1]
-        if not (isinstance(first, Embedding) and isinstance(last, Dense)):
+        parts = parts_of(network)
+        if parts is None:
+            layers = network.root.layers if isinstance(network.root, Chain) else (network.root,)
             raise ModelFileError(
-                "a language model begins with an embedding and ends with a dense layer, found "
-                f"{first.kind} and {last.kind}; train again"
+                "a language model begins with an embedding, goes on with recurrent layers in one direction and ends "
+                f"with a linear dense layer, found {', '.join(layer.kind for layer in layers)}; train again"
             )
+        first, _, last = parts
         if not first.size == last.outputs == self.vocabulary.size:
             raise ModelFileError(
                 f"a vocabulary of {self.vocabulary.size} symbols needs a network with as many ids and logits, found "
@@ -259,34 +265,32 @@ class LanguageModel:
         temperature: float = 0.8,
         top_k: int | None = None,
         top_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        no_repeat: int | None = None,
         rng: int = 0,
         **options: Any,
     ) -> Iterator[str]:
-        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn.
+        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn, some at a time.
 
-        Any seed works: what the vocabulary lacks is spelled in bytes. Raises ``UsageError`` for
-        settings that make no sense.
+        Any seed works: what the vocabulary lacks is spelled in bytes. ``no_repeat`` counts tokens, and the seed's own
+        runs may not come again either. Raises ``UsageError`` for settings that make no sense.
         """
         if length < 0:
             raise UsageError(f"--length is a whole number of at least 0, not {length}")
-        sampler = Sampler(temperature, top_k, top_p, rng)
+        sampler = Sampler(temperature, top_k, top_p, rng, repetition_penalty, no_repeat)
         return self._stream(seed, length, sampler)
 
     def _stream(self, seed: str, length: int, sampler: Sampler) -> Iterator[str]:
         ids = self.vocabulary.encode(seed or self.opening)
-        decoder, tape, state = Decoder(self.vocabulary), Tape(training=False), None
-        logits = None
-        for part in passes(len(ids), 1, self.vocabulary.size):
-            logits, state = self.network.forward(ids[part, None], state, tape.begin())
+        decoder = Decoder(self.vocabulary)
+        writer = Writer(self.network, len(ids) + length, sampler.rules)
+        writer.feed(ids)
         if seed:
             yield seed
-        for _ in range(length):
-            assert logits is not None
-            token = sampler(logits[-1, 0])
-            piece = decoder.push(token)
+        for at in range(0, length, CHUNK):
+            piece = decoder.push(writer.write(sampler.uniforms(min(CHUNK, length - at))))
             if piece:
                 yield piece
-            logits, state = self.network.forward(np.array([[token]], np.int32), state, tape.begin())
         rest = decoder.flush()
         if rest:
             yield rest
@@ -317,6 +321,21 @@ class LanguageModel:
             "notices": text.notices,
             "seconds": time.monotonic() - began,
         }
+
+    def measure(self, source: Source) -> tuple[str, dict[str, float]]:
+        """Nats and bits per character of a text's first tokens, read one by one as ``generate`` reads them."""
+        text = source if isinstance(source, Text) else read_text(source)
+        ids, size = self.vocabulary.encode(text.text)[:MEASURED], self.vocabulary.size
+        if len(ids) < 64:
+            raise DataError(f"{text.path} has {len(ids)} tokens, too few to measure by; give at least 64")
+        characters = max(1, len(self.vocabulary.decode(ids)))
+        total = stepwise_nats(self.network, self.vocabulary.encode("\n"), ids, size)
+        return f"{Path(text.path).name}, {characters:,} characters", per_character(total, characters)
+
+    def sample(self) -> Source:
+        """A text that the network writes by itself, at temperature 1: what it holds for likely."""
+        text = "".join(self.generate(length=SAMPLE, temperature=1.0))
+        return Text(text, "a text that the run wrote itself", "utf-8")
 
     def predict(self, source: Source | None = None, **options: Any) -> Any:
         raise UsageError("this run is a language model; rnnkit generate RUN --seed TEXT writes on from a text")

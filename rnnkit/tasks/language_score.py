@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit import metrics
 from rnnkit.nn import Network, Tape
+from rnnkit.nn.generation import Writer
 from rnnkit.nn.losses import SoftmaxCrossEntropy
 
 PIECES = 48
@@ -67,6 +68,18 @@ def text_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabulary:
     edges = [first + round(len(ids) * i / count) for i in range(count + 1)]
     pairs = [(stream[max(0, a - 1 - WARM) : a], stream[a:b]) for a, b in pairwise(edges)]
     return token_nats(network, side_by_side(pairs), vocabulary)
+
+
+def stepwise_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabulary: int) -> float:
+    """Total nats of ``ids [n]`` after ``before``, token after token in the arithmetic of generation."""
+    writer, loss = Writer(network, len(before) + len(ids)), SoftmaxCrossEntropy()
+    stream = np.concatenate([before, ids])
+    writer.feed(stream[: len(before) - 1])
+    stream = stream[len(before) - 1 :]
+    total = 0.0
+    for part in passes(len(ids), 1, vocabulary):
+        total += float(loss.nats(writer.logits(stream[:-1][part]), stream[1:][part]).sum())
+    return total
 
 
 def ngram_nats(known: np.ndarray, ids: np.ndarray, vocabulary: int, held_out: int) -> tuple[str, float]:

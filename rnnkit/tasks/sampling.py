@@ -1,21 +1,34 @@
-"""Drawing the next token from logits."""
+"""The settings of drawing the next token, and the random numbers that it is drawn by."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rnnkit._kernels.generation import Rules
+from rnnkit._kernels.reference_generation import draw
 from rnnkit.errors import UsageError
+
+COLDEST = 1e-6
+"""Temperature below which the likeliest token is as good as certain: its inverse might overflow."""
 
 
 class Sampler:
     """Temperature, then the ``top_k`` likeliest, then the fewest that hold ``top_p`` of the probability.
 
-    Temperature 0 takes the likeliest. Draws come from NumPy's Philox keyed by ``rng``, so the same
-    number draws the same text. Nucleus sampling: Holtzman et al. 2020.
+    Before these, ``repetition_penalty`` above 1 makes the tokens of the last 64 less likely, and ``no_repeat`` keeps
+    any run of so many tokens from coming twice. Temperature 0 takes the likeliest. Draws come from NumPy's Philox
+    keyed by ``rng``, one number a token, so the same number draws the same text. Nucleus sampling: Holtzman et al.
+    2020; penalty: Keskar et al. 2019.
     """
 
     def __init__(
-        self, temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None, rng: int = 0
+        self,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        rng: int = 0,
+        repetition_penalty: float = 1.0,
+        no_repeat: int | None = None,
     ) -> None:
         if not 0 <= temperature < float("inf"):
             raise UsageError(f"--temperature is a number of at least 0, not {temperature}")
@@ -23,21 +36,18 @@ class Sampler:
             raise UsageError(f"--top-k is a whole number of at least 1, not {top_k}")
         if top_p is not None and not 0 < top_p <= 1:
             raise UsageError(f"--top-p is above 0 and at most 1, not {top_p}")
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        if not 1 <= repetition_penalty < float("inf"):
+            raise UsageError(f"--repetition-penalty is a number of at least 1 (1 is none), not {repetition_penalty}")
+        if no_repeat is not None and no_repeat < 1:
+            raise UsageError(f"--no-repeat is a whole number of tokens of at least 1, not {no_repeat}")
+        heat = float(temperature) if temperature >= COLDEST else 0.0
+        self.rules = Rules(heat, top_k or 0, 1.0 if top_p is None else top_p, float(repetition_penalty), no_repeat or 0)
         self.draws = np.random.Generator(np.random.Philox(key=rng & (2**64 - 1)))
 
-    def __call__(self, logits: np.ndarray) -> int:
-        """One token id from ``logits [V]``."""
-        if not self.temperature:
-            return int(np.argmax(logits))
-        z = logits.astype(np.float64) / self.temperature
-        if self.top_k is not None and self.top_k < len(z):
-            z[np.argpartition(z, -self.top_k)[: -self.top_k]] = -np.inf
-        p = np.exp(z - z.max())
-        p /= p.sum()
-        if self.top_p is not None:
-            order = np.argsort(-p, kind="stable")
-            enough = int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1
-            p[order[enough:]] = 0
-            p /= p.sum()
-        return int(np.searchsorted(np.cumsum(p), self.draws.random(), side="right").clip(0, len(p) - 1))
+    def uniforms(self, count: int) -> np.ndarray:
+        """The numbers in [0, 1) that the next tokens are drawn by; the likeliest needs none."""
+        return self.draws.random(count) if self.rules.temperature else np.zeros(count)
+
+    def __call__(self, logits: np.ndarray, tokens: list[int] | None = None) -> int:
+        """One token id from ``logits [V]`` after ``tokens``."""
+        return draw(logits, float(self.uniforms(1)[0]), self.rules, tokens or [])
