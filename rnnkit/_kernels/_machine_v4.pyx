@@ -1,6 +1,3 @@
 # What this machine can do with x86-64-v4 in float32; all that the builds share is in machine.pxi.
-ctypedef float real
-cdef enum:
-    LANES = 16  # 64 bytes of real
-
+include "float32.pxi"
 include "machine.pxi"

@@ -25,5 +25,6 @@ cdef enum:
 
 include "math.pxi"
 include "product.pxi"
+include "packing.pxi"
 include "peak.pxi"
 include "quantities.pxi"
