@@ -89,8 +89,24 @@ def _prepare(
     precision: str = "float32",
     threads: int = 1,
 ) -> Any:
-    module = _MODULES[params["W"].dtype]
-    return module.Weights(variant, params, table, threads)
+    module, rounded = _MODULES[params["W"].dtype], precision == "bfloat16"
+    if rounded and "bfloat16" not in _precisions(variant):
+        raise UsageError(f"bfloat16 products of the {variant} cell need {_MISSING[variant == 'gru_before']}")
+    if rounded and module is not _MODULES[np.dtype(np.float32)]:
+        raise UsageError("bfloat16 products need float32 parameters, not float64; leave precision out")
+    return module.Weights(variant, params, table, rounded, threads)
+
+
+_MISSING = {
+    False: "a processor with AVX512-BF16 and a build for x86-64-v4, and here is none; leave precision out",
+    True: "another backend: the compiled kernels have them for the other cells",
+}
+
+
+def _precisions(variant: str) -> tuple[str, ...]:
+    """What the factors of a cell's products can be rounded to here."""
+    rounds = _MODULES[np.dtype(np.float32)].bfloat16() and variant != "gru_before"
+    return ("float32", "bfloat16") if rounds else ("float32",)
 
 
 def _allocate(weights: Any, T: int, B: int, training: bool) -> Any:
@@ -110,7 +126,7 @@ def _accumulate(weights: Any, *args: Any) -> None:
 
 
 KERNELS: dict[str, Kernels] = {
-    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate, tokens=True)
+    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate, True, _precisions(variant))
     for variant in _module("f32", "baseline").VARIANTS
 }
 

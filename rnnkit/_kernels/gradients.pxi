@@ -7,11 +7,6 @@ cdef enum:
     ALONE, FIRST, BETWEEN, LAST  # which of a tile's chunks
 
 
-cdef inline bint alive(const Pass* p, Py_ssize_t k) noexcept nogil:
-    """Whether row k of T·B is a step of its sequence."""
-    return p.lengths == NULL or k // p.B < p.lengths[k % p.B]
-
-
 cdef void inputs_tile(const Pass* p, const real* sums, Py_ssize_t sums_rows, const Py_ssize_t* row, int rows, Py_ssize_t u,
                       real* out, bint fresh) noexcept nogil:
     """out = d Wᵀ, or += it: a panel of inputs from u on, for some rows of the gate gradients or of their sums by token."""
@@ -20,6 +15,7 @@ cdef void inputs_tile(const Pass* p, const real* sums, Py_ssize_t sums_rows, con
     cdef Py_ssize_t full = p.panels, run = PANEL if p.variant <= LSTM else 3 * LANES, K = run * full, rest = 0, l
     cdef Py_ssize_t n = least(PANEL, p.I - u)
     cdef int r, cols = <int>groups_up(n)
+    cdef bint low = p.rounded and sums == p.gates  # sums by token are not rounded
     cdef real* to
     if p.variant <= RNN_RELU:
         K, full = groups_up(p.H), p.H // PANEL
@@ -27,10 +23,16 @@ cdef void inputs_tile(const Pass* p, const real* sums, Py_ssize_t sums_rows, con
     for r in range(rows):
         d[r] = sums + row[r] * panel_cols(p, 0)
     memset(a, 0, rows * PANEL * sizeof(real))
-    product_runs(rows, cols, full, run, d, 1, p.width * sums_rows, p.back_x + u * K, cols, a)
+    if low:
+        low_product_runs(rows, cols, full, run, d, 0, p.width * sums_rows, p.low_back_x + u * K, a)
+    else:
+        product_runs(rows, cols, full, run, d, 1, p.width * sums_rows, p.back_x + u * K, cols, a)
     if rest:
         for r in range(rows):
             d[r] = sums + full * p.width * sums_rows + row[r] * rest
+    if rest and low:
+        low_product_runs(rows, cols, 1, rest, d, 0, 0, p.low_back_x + u * K + full * PANEL * cols, a)
+    elif rest:
         product_runs(rows, cols, 1, rest, d, 1, 0, p.back_x + u * K + full * PANEL * cols, cols, a)
     for r in range(rows):
         to = out + row[r] * p.I + u
@@ -78,19 +80,6 @@ cdef void table_rows(const Pass* p, real* dE, Py_ssize_t first, Py_ssize_t last)
             v += rows
 
 
-# out[M, gates] += Σ_k a_k dᵀ_k: some columns of every panel of the gate gradients against x, h or, for a bias, the number one.
-cdef struct Job:
-    const real* a
-    Py_ssize_t a_row, a_k, M
-    Py_ssize_t skip, cols  # of each panel; the last panel of a vanilla RNN has fewer
-    int gates[4]  # where each group of columns belongs
-    bint tokens  # sums over tokens: all rows count, in one chunk
-    real* sums  # its tiles one after the other, while chunks are still to come; NULL where there is one chunk
-    real* packed  # a's columns of a chunk, MR at a time; NULL where a is read as it lies
-    real* out
-    Py_ssize_t ldo
-
-
 cdef inline Py_ssize_t strips_of(const Job* job) noexcept nogil:
     return (job.M + MR - 1) // MR
 
@@ -112,7 +101,7 @@ cdef void add_tile(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, co
 
 
 cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t k, Py_ssize_t K,
-                       int place) noexcept nogil:
+                       int place, const half* panel) noexcept nogil:
     """One tile of a job's output, from rows k to k + K: summed apart, then added, as wide sums keep more digits."""
     cdef real a[MR * PANEL]
     cdef Py_ssize_t wide = panel_cols(p, j), cols = least(job.cols, wide), first = k, last, i
@@ -122,6 +111,9 @@ cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m
     if job.tokens:
         d = p.token_sums + j * p.width * p.V + job.skip
     memset(a, 0, rows * PANEL * sizeof(real))
+    if p.rounded and not job.tokens:
+        low_tall_product(p, job, j, m, K, rows, cols, panel, a)
+        first = k + K
     while first < k + K:
         last = k + K
         if p.lengths != NULL and not job.tokens:
@@ -153,6 +145,7 @@ cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_
                     int thread, int team) noexcept nogil:
     """This thread's share of the tiles of all jobs of a kind, panel by panel, from rows k to k + K."""
     cdef Py_ssize_t strips = 0, first, last, unit, j, at
+    cdef half* panel = p.low_panels + thread * p.low_room if p.rounded else NULL
     cdef int i
     for i in range(count):
         strips += strips_of(&jobs[i]) if jobs[i].tokens == tokens else 0
@@ -161,10 +154,12 @@ cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_
     unit = 0
     for j in range(first // strips if strips else 0, (last + strips - 1) // strips if strips else 0):
         unit = j * strips
+        if p.rounded and not tokens:
+            zip_panel(p, j, k, K, panel)
         for i in range(count):
             if jobs[i].tokens == tokens:
                 for at in range(max(first - unit, 0), least(last - unit, strips_of(&jobs[i]))):
-                    tall_product(p, &jobs[i], j, at * MR, k, K, place)
+                    tall_product(p, &jobs[i], j, at * MR, k, K, place, panel)
                 unit += strips_of(&jobs[i])
 
 
@@ -212,8 +207,12 @@ cdef void accumulate_share(const Pass* p, const Job* wanted, int count, real* dE
             for i in range(count):
                 if jobs[i].a_row == 1 and not jobs[i].tokens:
                     jobs[i].packed = room
-                    room += strips_of(&jobs[i]) * MR * K
-                    pack_strips(&jobs[i], k, K, thread, team)
+                    if p.rounded:
+                        room += groups_up(jobs[i].M) * (K + 1) // 2
+                        zip_columns(p, &jobs[i], k, K, thread, team)
+                    else:
+                        room += strips_of(&jobs[i]) * MR * K
+                        pack_strips(&jobs[i], k, K, thread, team)
             rnnkit_wait(barrier, team)  # the other half of the room serves the next chunk: one barrier each is enough
         if p.sums == NULL or (t == last and t <= p.start):
             place = ALONE
@@ -236,6 +235,9 @@ cdef void sum_tokens(const Pass* p, Py_ssize_t first, Py_ssize_t last) noexcept 
             if alive(p, k):
                 d = p.gates + j * p.width * p.tape_rows + k * cols
                 to = p.token_sums + j * p.width * p.V + p.ids[k] * cols
+                if p.rounded:
+                    rnnkit_add_halves(<float*>to, <const half*>d, cols)
+                    continue
                 for l from 0 <= l < cols by VL:
                     put(to + l, get(to + l) + get(d + l))
 

@@ -33,27 +33,20 @@ cdef inline void gru_after_units(const real* a, const real* h_old, real* h_new, 
 
 cdef void gru_after_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef real a[MR * PANEL]
-    cdef const real* seed[MR]
-    cdef const real* x[MR]
-    cdef const real* h[MR]
-    cdef Py_ssize_t I = p.I, H = p.H, j, jj, i, at, n, row, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
-    cdef const real* P
+    cdef Py_ssize_t j, jj, i, at, n, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
     cdef int r, rows
     for jj in range(last - first):
         j = turn(jj, first, last, s.odd)
-        n = least(LANES, H - j * LANES)
-        P = p.forth + j * (I + H) * 3 * LANES
+        n = least(LANES, p.H - j * LANES)
         i = 0
         while i < s.alive:
             rows = height(s.alive - i)
+            if p.training:
+                for r in range(rows):
+                    call_gates(p, j, s.t, w.rows[i + r])
+            step_product(p, s, w.rows + i, rows, j, PANEL, a)
             for r in range(rows):
-                row = w.rows[i + r]
-                seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
-                if p.training:
-                    call_gates(p, j, s.t, row)
-            cell_product(rows, PANEL, True, seed, riding(p), x, P, H, h, P + I * 3 * LANES, a)
-            for r in range(rows):
-                at = w.rows[i + r] * H + j * LANES
+                at = w.rows[i + r] * p.H + j * LANES
                 gru_after_units(a + r * PANEL, s.h_old + at, s.h_new + at,
                                 gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n)
             i += rows
@@ -98,6 +91,7 @@ cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noex
             n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
             gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n)
+            round_gates(p, gates_at(p, j, s.t, w.rows[i]), PANEL)
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, LANES, 3 * LANES, False)

@@ -34,6 +34,16 @@ cdef extern from "barrier.h" nogil:
         pass
     void rnnkit_wait(rnnkit_barrier* barrier, int team)
 
+cdef extern from "bfloat16.h" nogil:
+    ctypedef unsigned short half "rnnkit_half"  # a bfloat16 number
+    int rnnkit_has_bfloat16()
+    void rnnkit_dot(int rows, int groups, Py_ssize_t runs, Py_ssize_t run, const half** A, Py_ssize_t a_k,
+                    Py_ssize_t a_run, const half* P, Py_ssize_t ldp, float* C)
+    void rnnkit_round(half* to, const float* a, Py_ssize_t n)
+    void rnnkit_zip_rows(half* to, const float* a, const float* b, Py_ssize_t n)
+    void rnnkit_zip_halves(half* to, const half* a, const half* b, Py_ssize_t n)
+    void rnnkit_add_halves(float* sum, const half* a, Py_ssize_t n)
+
 cdef enum:
     MR = 6  # rows of a tile
     PANEL = 4 * LANES  # columns of a panel
@@ -44,6 +54,9 @@ include "product.pxi"
 include "packing.pxi"
 include "cell.pxi"
 include "pass.pxi"
+include "jobs.pxi"
+include "rounded.pxi"
+include "step.pxi"
 include "rnn.pxi"
 include "lstm.pxi"
 include "gru_after.pxi"

@@ -37,27 +37,20 @@ cdef inline void lstm_units(const real* a, const real* c_old, real* c_new, real*
 
 cdef void lstm_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef real a[MR * PANEL]
-    cdef const real* seed[MR]
-    cdef const real* x[MR]
-    cdef const real* h[MR]
-    cdef Py_ssize_t I = p.I, H = p.H, j, jj, i, at, n, row, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
-    cdef const real* P
+    cdef Py_ssize_t j, jj, i, at, n, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
     cdef int r, rows
     for jj in range(last - first):
         j = turn(jj, first, last, s.odd)
-        n = least(LANES, H - j * LANES)
-        P = p.forth + j * (I + H) * PANEL
+        n = least(LANES, p.H - j * LANES)
         i = 0
         while i < s.alive:
             rows = height(s.alive - i)
+            if p.training:
+                for r in range(rows):
+                    call_gates(p, j, s.t, w.rows[i + r])
+            step_product(p, s, w.rows + i, rows, j, PANEL, a)
             for r in range(rows):
-                row = w.rows[i + r]
-                seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
-                if p.training:
-                    call_gates(p, j, s.t, row)
-            cell_product(rows, PANEL, False, seed, riding(p), x, P, H, h, P + I * PANEL, a)
-            for r in range(rows):
-                at = w.rows[i + r] * H + j * LANES
+                at = w.rows[i + r] * p.H + j * LANES
                 lstm_units(a + r * PANEL, s.c_old + at, s.c_new + at, s.h_new + at,
                            gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n)
             i += rows
@@ -109,6 +102,7 @@ cdef void lstm_back_step(const Pass* p, const Step* s, const Share* w) noexcept 
             at = w.rows[i] * H + j * LANES
             lstm_back_units(gates_at(p, j, s.t, w.rows[i]), s.c_old + at, s.c_new + at, p.dy + s.t * p.B * H + at,
                             p.dh + at, p.dc + at, n)
+            round_gates(p, gates_at(p, j, s.t, w.rows[i]), PANEL)
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, 0, PANEL, True)

@@ -19,6 +19,15 @@ cdef struct Pass:
     const real* back
     const real* back_n
     const real* back_x
+    # the same rounded to bfloat16, in pairs along K, where products are of such numbers
+    bint rounded
+    const half* low_forth
+    const half* low_back
+    const half* low_back_x
+    half* low_x  # rows of a step, `pairs_x` and `pairs_h` pairs each
+    half* low_h
+    half* low_panels  # a worker's panel of gate gradients, zipped; `low_room` halves each
+    Py_ssize_t pairs_x, pairs_h, low_room
     # where sums start: per panel, `seed_rows` rows of its columns
     int seed_kind
     Py_ssize_t seed_rows, seed_first
@@ -178,42 +187,3 @@ cdef inline void call_gates(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_
     cdef const real* gates = gates_at(p, j, t, row)
     for l from 0 <= l < p.width by LANES:
         rnnkit_prefetch(gates + l)
-
-
-cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* panels, int skip, Py_ssize_t run,
-                   bint fresh) noexcept nogil:
-    """dh = mask ⊙ (d Rᵀ), or += it, for the share's rows that are alive and its units.
-
-    d: ``run`` columns from ``skip`` on in every panel of the gate gradients; ``panels``: their Rᵀ.
-    """
-    cdef real a[MR * PANEL]
-    cdef const real* d[MR]
-    cdef Py_ssize_t H = p.H, u, g, jj, i, at, n, K = run * p.panels, full = p.panels, rest = 0, step = p.width * p.tape_rows
-    cdef Py_ssize_t first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
-    cdef int r, rows, cols
-    if p.variant <= RNN_RELU:
-        K, full = groups_up(H), H // PANEL
-        rest = K - full * PANEL
-    for jj in range(last - first):
-        u = turn(jj, first, last, s.odd) * PANEL
-        n = least(PANEL, w.end - u)
-        cols = <int>groups_up(n)
-        i = 0
-        while i < s.alive:
-            rows = height(s.alive - i)
-            for r in range(rows):
-                d[r] = gates_at(p, 0, s.t, w.rows[i + r]) + skip
-            if s.next >= 0 and p.variant >= LSTM:
-                for r in range(rows):
-                    for g from 0 <= g < n by LANES:
-                        call_gates(p, (u + g) // LANES, s.next, w.rows[i + r])
-            memset(a, 0, rows * PANEL * sizeof(real))
-            product_runs(rows, cols, full, run, d, 1, step, panels + u * K, cols, a)
-            if rest:
-                for r in range(rows):
-                    d[r] = gates_at(p, full, s.t, w.rows[i + r])
-                product_runs(rows, cols, 1, rest, d, 1, 0, panels + u * K + full * PANEL * cols, cols, a)
-            for r in range(rows):
-                at = w.rows[i + r] * H + u
-                add_units(p.dh + at, a + r * PANEL, p.mask + at if p.mask != NULL else NULL, fresh, n)
-            i += rows

@@ -55,6 +55,11 @@ cdef void project_candidates(const Pass* p, const real* x, Py_ssize_t rows_in_al
             k += rows
 
 
+cdef inline Py_ssize_t forth_cols(const Pass* p, Py_ssize_t j) noexcept nogil:
+    """Columns of panel j of the weights that meet x and h."""
+    return 3 * LANES if p.variant == GRU_AFTER else 2 * LANES if p.variant == GRU_BEFORE else panel_cols(p, j)
+
+
 cdef inline const real* forth_at(const Pass* p, Py_ssize_t j) noexcept nogil:
     """Panel j of the weights that meet x and h."""
     cdef Py_ssize_t cols = 3 * LANES if p.variant == GRU_AFTER else 2 * LANES if p.variant == GRU_BEFORE else PANEL

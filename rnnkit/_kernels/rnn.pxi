@@ -7,25 +7,17 @@ cdef inline vec rnn_activation(vec a, bint relu) noexcept nogil:
 
 cdef void rnn_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef real a[MR * PANEL]
-    cdef const real* seed[MR]
-    cdef const real* x[MR]
-    cdef const real* h[MR]
-    cdef Py_ssize_t I = p.I, H = p.H, j, jj, i, n, row, first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
-    cdef const real* P
+    cdef Py_ssize_t H = p.H, j, jj, i, n, first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
     cdef real* to
     cdef int r, l, rows, cols
     for jj in range(last - first):
         j = turn(jj, first, last, s.odd)
         n = least(PANEL, H - j * PANEL)
         cols = panel_cols(p, j)
-        P = p.forth + j * (I + H) * PANEL
         i = 0
         while i < s.alive:
             rows = height(s.alive - i)
-            for r in range(rows):
-                row = w.rows[i + r]
-                seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
-            cell_product(rows, cols, False, seed, riding(p), x, P, H, h, P + I * cols, a)
+            step_product(p, s, w.rows + i, rows, j, cols, a)
             for r in range(rows):
                 to = s.h_new + w.rows[i + r] * H + j * PANEL
                 if n == PANEL:
@@ -51,7 +43,7 @@ cdef void rnn_back_step(const Pass* p, const Step* s, const Share* w) noexcept n
     cdef real d[LANES]
     cdef real h[LANES]
     cdef real e[LANES]
-    cdef Py_ssize_t H = p.H, u, i, at, n
+    cdef Py_ssize_t H = p.H, u, i, j, at, n
     cdef real* da
     cdef bint relu = p.variant == RNN_RELU
     for i in range(s.alive):
@@ -67,6 +59,8 @@ cdef void rnn_back_step(const Pass* p, const Step* s, const Share* w) noexcept n
                 load(e, p.dh + at, n)
                 rnn_back_lanes(da, h, d, e, relu)
                 blank(da, 1, n)
+        for j in range(w.unit // PANEL, (w.end + PANEL - 1) // PANEL):
+            round_gates(p, gates_at(p, j, s.t, w.rows[i]), panel_cols(p, j))
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, 0, PANEL, True)

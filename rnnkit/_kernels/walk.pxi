@@ -23,6 +23,8 @@ cdef void forward_share(const Pass* whole, const Share* w) noexcept nogil:
         s.alive = alive_rows(&p, w, t)
         if p.mask != NULL:
             mask_rows(&p, &s, w)
+        if p.rounded:
+            round_rows(&p, &s, w)
         if p.variant == LSTM:
             lstm_step(&p, &s, w)
         elif p.variant == GRU_AFTER:
@@ -76,7 +78,7 @@ cdef bint by_units(const Pass* p, int team) noexcept nogil:
     So each reads its part of the weights alone; worth it where a worker would have few rows for all of them.
     """
     cdef double step = <double>p.B * p.panels * p.width * (riding(p) + p.H)
-    if p.variant == GRU_BEFORE or p.H < team * PANEL or step < UNITS_WORTH * team:
+    if p.variant == GRU_BEFORE or p.rounded or p.H < team * PANEL or step < UNITS_WORTH * team:
         return False
     return p.B <= 2 * team
 
@@ -113,7 +115,7 @@ cdef void walk(Pass* p, bint back, Py_ssize_t* rows, const Py_ssize_t* order, in
     memset(&barrier, 0, sizeof(barrier))
     if not units:
         team = <int>min(<Py_ssize_t>team, p.B)
-    if not back and (units or team == 1) and p.seed_kind == BIAS and p.projected != NULL and steps * p.B >= FEW:
+    if not back and (units or team == 1) and p.seed_kind == BIAS and p.projected != NULL and not p.rounded and steps * p.B >= FEW:
         p.seed_kind, p.seed = PROJECTED, p.projected
     if team == 1:
         walk_share(p, back, rows, order, False, 0, 1, meet)

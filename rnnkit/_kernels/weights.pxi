@@ -45,6 +45,8 @@ cdef class Weights:
     cdef readonly Py_ssize_t I, H, V
     cdef Py_ssize_t panels, width
     cdef int threads
+    cdef bint rounded
+    cdef Py_ssize_t pairs_x, pairs_h
     cdef Recipe recipe
     cdef const real[:, ::1] W, R, table
     cdef real[::1] forth  # per panel: I rows of W, then H of R (reset-before: of r and z)
@@ -54,10 +56,13 @@ cdef class Weights:
     cdef real[::1] back  # Rᵀ (reset-before: of r and z)
     cdef real[::1] back_n  # reset-before: R_nᵀ
     cdef real[::1] back_x  # Wᵀ
+    cdef half[::1] low_forth, low_back, low_back_x  # the same in bfloat16, in pairs along K
 
-    def __init__(self, str variant, params, const real[:, ::1] table=None, int threads=1):
+    def __init__(self, str variant, params, const real[:, ::1] table=None, bint rounded=False, int threads=1):
         cdef const real[::1] b = params["b"]
         self.W, self.R, self.table, self.threads = params["W"], params["R"], table, threads
+        self.rounded = rounded
+        self.low_forth = self.low_back = self.low_back_x = None
         self.seeds = self.candidate = self.back = self.back_n = self.back_x = None
         self.variant = VARIANTS[variant]
         self.recipe = recipe_of(self.variant)
@@ -68,6 +73,9 @@ cdef class Weights:
             self.panels, self.width = (self.H + LANES - 1) // LANES, self.recipe.G * LANES
         self._pack_bias(b, params.get("bn"))
         self._pack_forth()
+        self.pairs_x, self.pairs_h = (self.I + 1) // 2, (self.H + 1) // 2
+        if rounded:
+            self._round_forth()
         if table is not None:
             self.V = table.shape[0]
             self.seeds = aligned(self.panels * self.width * self.V, False)
@@ -103,6 +111,35 @@ cdef class Weights:
             pack(&self.candidate[0], depth, 0, &self.W[0, 2 * H], ld, 1, I, H)
             pack(&self.candidate[0], depth, I, &self.R[0, 2 * H], ld, 1, H, H)
 
+    cdef void _round_forth(self):
+        """Panels of pairs; x and h begin with a pair of their own.  What the table meets is rounded where it lies."""
+        cdef Py_ssize_t I = self.I, H = self.H, j, cols
+        cdef Pass p = self._pass()
+        cdef const real* P
+        cdef half* to
+        cdef real[::1] W
+        cols = 0
+        for j in range(self.panels):
+            cols += forth_cols(&p, j)
+        self.low_forth = np.empty(cols * (self.pairs_x + self.pairs_h) * 2, np.uint16)
+        to = &self.low_forth[0]
+        for j in range(self.panels):
+            cols, P = forth_cols(&p, j), forth_at(&p, j)
+            zip_weights(to, P, I, cols)
+            zip_weights(to + self.pairs_x * 2 * cols, P + I * cols, H, cols)
+            to += (self.pairs_x + self.pairs_h) * 2 * cols
+            if self.table is not None:
+                round_values(<real*>P, I * cols)
+
+    cdef void _round_back(self):
+        cdef Py_ssize_t H = self.H, I = self.I, u, K = groups_up(H) * self.recipe.back_gates
+        self.low_back = np.empty(self.back.shape[0], np.uint16)
+        for u from 0 <= u < H by PANEL:
+            zip_weights(&self.low_back[u * K], &self.back[u * K], K, groups_up(least(PANEL, H - u)))
+        self.low_back_x = np.empty(self.back_x.shape[0], np.uint16)
+        for u from 0 <= u < I by PANEL:
+            zip_weights(&self.low_back_x[u * K], &self.back_x[u * K], K, groups_up(least(PANEL, I - u)))
+
     cdef void _pack_back(self):
         cdef Py_ssize_t I = self.I, H = self.H, ld = self.W.shape[1], K = groups_up(H)
         cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
@@ -114,6 +151,8 @@ cdef class Weights:
         if self.variant == GRU_BEFORE:
             self.back_n = aligned(groups_up(H) * K, False)
             pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, 0, (H + PANEL - 1) // PANEL)
+        if self.rounded:
+            self._round_back()
 
     cdef Pass _pass(self):
         """A record with the sizes and weights filled in."""
@@ -126,6 +165,11 @@ cdef class Weights:
             p.candidate = &self.candidate[0]
         if self.V:
             p.seed_kind, p.seed, p.seed_rows, p.V, p.table = TOKENS, &self.seeds[0], self.V, self.V, &self.table[0, 0]
+        p.rounded, p.pairs_x, p.pairs_h = self.rounded, self.pairs_x, self.pairs_h
+        if self.low_forth is not None:
+            p.low_forth = &self.low_forth[0]
+        if self.low_back is not None:
+            p.low_back, p.low_back_x = &self.low_back[0], &self.low_back_x[0]
         if self.back is not None:
             p.back, p.back_x = &self.back[0], &self.back_x[0]
             p.back_n = &self.back_n[0] if self.variant == GRU_BEFORE else NULL
@@ -133,6 +177,12 @@ cdef class Weights:
 
     cdef void _project_table(self):
         cdef Pass p = self._pass()
+        cdef real[:, ::1] table
+        if self.rounded:
+            table = np.array(self.table)
+            round_values(&table[0, 0], self.V * self.I)
+            project(&p, &table[0, 0], self.V, &self.seeds[0], 0, self.panels)
+            return
         project(&p, &self.table[0, 0], self.V, &self.seeds[0], 0, self.panels)
 
     def allocate(self, Py_ssize_t T, Py_ssize_t B, bint training):
@@ -178,6 +228,9 @@ cdef class Weights:
         count = jobs_of(self, &p, jobs, grads)
         if tape.sums_of_tiles is not None:
             p.sums = &tape.sums_of_tiles[0]
+        if self.rounded:
+            tape.make_low_room(self, threads)
+            p.low_panels, p.low_room = &tape.low_panels[0], tape.low_room
         if tape.room is not None:
             p.room, p.room_half = &tape.room[0], tape.half
         if self.V:
@@ -205,10 +258,13 @@ cdef class Tape:
     cdef readonly bint training
     cdef Py_ssize_t tape_step, count, half
     cdef real[::1] gates, hr, rh, ahead, sums, room, sums_of_tiles
+    cdef half[::1] low_x, low_h, low_panels
+    cdef Py_ssize_t low_room, low_threads
     cdef Py_ssize_t[::1] order, rows
 
     def __init__(self, Weights weights, Py_ssize_t T, Py_ssize_t B, bint training):
         self.gates = self.hr = self.rh = self.ahead = self.sums = self.room = self.sums_of_tiles = None
+        self.low_x = self.low_h = self.low_panels = None
         self.training = training
         self.tape_step = B if training else 0
         # Panels that lie a multiple of 4096 bytes apart would share the sets of a cache: 6 of 16 rows off, none do.
@@ -223,13 +279,25 @@ cdef class Tape:
             self.ahead = aligned(weights.panels * weights.width * max(AHEAD, B), False)
         if weights.V and training:
             self.sums = aligned(weights.panels * weights.width * weights.V + PANEL, False)
-        if training and weights.panels >= MANY:
-            columns = tile_rows(weights)
+        if weights.rounded:
+            self.low_x = np.zeros(B * 2 * weights.pairs_x, np.uint16)
+            self.low_h = np.zeros(B * 2 * weights.pairs_h, np.uint16)
+        if training and (weights.panels >= MANY or weights.rounded):
+            columns = tile_rows(weights) + 2 * LANES  # rounded columns come in whole groups
             self.half = columns * (max(1, CHUNK // max(B, 1)) * B)
             self.room = aligned(2 * self.half, False)
         if training and T * B > CHUNK:
             columns = tile_rows(weights) + 3 * MR  # at most so many for biases
             self.sums_of_tiles = aligned(weights.panels * columns * PANEL, False)
+
+
+    cdef void make_low_room(self, Weights weights, int threads):
+        """Room for a zipped panel of gate gradients for every thread."""
+        cdef Py_ssize_t rows
+        if self.low_panels is None or self.low_threads < threads:
+            rows = max(CHUNK, self.tape_step) + 1
+            self.low_room, self.low_threads = rows * weights.width, threads
+            self.low_panels = np.empty(threads * self.low_room, np.uint16)
 
 
 cdef Pass begin(Weights w, x, states, Tape tape, span):
@@ -254,6 +322,8 @@ cdef Pass begin(Weights w, x, states, Tape tape, span):
         p.gates = &tape.gates[0]
     if tape.rh is not None:
         p.rh = &tape.rh[0]
+    if tape.low_x is not None:
+        p.low_x, p.low_h = &tape.low_x[0], &tape.low_h[0]
     if tape.ahead is not None:
         p.projected = &tape.ahead[0]
     if w.variant == LSTM:

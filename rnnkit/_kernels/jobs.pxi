@@ -1,0 +1,19 @@
+# The sums over many steps that make the gradients of the parameters.
+
+
+# out[M, gates] += Σ_k a_k dᵀ_k: some columns of every panel of the gate gradients against x, h or, for a bias, the number one.
+cdef struct Job:
+    const real* a
+    Py_ssize_t a_row, a_k, M
+    Py_ssize_t skip, cols  # of each panel; the last panel of a vanilla RNN has fewer
+    int gates[4]  # where each group of columns belongs
+    bint tokens  # sums over tokens: all rows count, in one chunk
+    real* sums  # its tiles one after the other, while chunks are still to come; NULL where there is one chunk
+    real* packed  # a's columns of a chunk, MR at a time; NULL where a is read as it lies
+    real* out
+    Py_ssize_t ldo
+
+
+cdef inline bint alive(const Pass* p, Py_ssize_t k) noexcept nogil:
+    """Whether row k of T·B is a step of its sequence."""
+    return p.lengths == NULL or k // p.B < p.lengths[k % p.B]
