@@ -115,13 +115,23 @@ def test_torch_peer(capsys, tmp_path):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+def test_different_steps_are_not_timed():
+    right = {"the loss": np.array(4.0), "w after three steps": np.array([1.0, 2.0])}
+    torch_peer.check_equal({**right, "w after three steps": np.array([1.001, 2.0])}, right)
+    with pytest.raises(RnnkitError, match=r"w after three steps should be PyTorch's, but is off by 5.0e-03"):
+        torch_peer.check_equal({**right, "w after three steps": np.array([1.01, 2.0])}, right)
+    for loss in (4.02, float("nan")):
+        with pytest.raises(RnnkitError, match="half begins with a loss of"):
+            torch_peer.check_loss("half", loss, 4.0)
+
+
 def test_torch_in_bfloat16_learns_the_same_to_its_precision():
     pytest.importorskip("torch")
     for cell in CELLS:
         sizes = Sizes(4, 8, hidden=16, cell=cell)
         plain, half = (torch_peer.TorchStep(sizes, None, 1, half) for half in (False, True))
         expected, found = plain.results(), half.results()
-        assert found["the loss"] == pytest.approx(expected["the loss"], abs=0.01)
+        torch_peer.check_loss("half", float(found["the loss"]), float(expected["the loss"]))
         for name, value in expected.items():
             if name.startswith("the gradient"):
                 assert np.abs(found[name] - value).max() < 0.05 * np.abs(value).max()

@@ -157,6 +157,12 @@ def check_equal(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
             raise RnnkitError(f"{name} should be PyTorch's, but is off by {error:.1e} where {tolerance:.0e} is allowed")
 
 
+def check_loss(name: str, loss: float, expected: float) -> None:
+    """``RnnkitError`` unless the first loss is that of float32 to what bfloat16 may cost, 0.01 nats."""
+    if not abs(loss - expected) <= 0.01:
+        raise RnnkitError(f"{name} begins with a loss of {loss:.4f} where float32 has {expected:.4f}")
+
+
 def contestants(threads: int, backend: str) -> dict[str, Any]:
     """Name → maker of a step from sizes and a text; rnnkit's bfloat16 where this build and processor have it."""
     found = {
@@ -223,7 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for sizes in models:
             for name, lane in lanes.items():
                 lane.ask("hold", makers[name], sizes, options.text)
-            check_equal(*(lanes[name].ask("call", "results") for name in ("rnnkit", "torch")))
+            found = {name: lane.ask("call", "results") for name, lane in lanes.items()}
+            check_equal(found["rnnkit"], found["torch"])
+            for name in found:
+                check_loss(name, float(found[name]["the loss"]), float(found["torch"]["the loss"]))
             timings = alternate(
                 {name: partial(lane.ask, "sample", "train") for name, lane in lanes.items()}, seconds=options.seconds
             )
