@@ -79,13 +79,14 @@ def extensions():
 
     modules = [
         Extension(
-            f"rnnkit._kernels._{dtype}_{level}",
-            [f"rnnkit/_kernels/_{dtype}_{level}.pyx"],
+            f"rnnkit._kernels._{part}{dtype}_{level}",
+            [f"rnnkit/_kernels/_{part}{dtype}_{level}.pyx"],
             define_macros=MACROS,
             extra_compile_args=[*march],
         )
         for level, march in LEVELS.items()
         for dtype in ("f32", "f64")
+        for part in ("", "ops_")  # the recurrent layers, and what else a training step does
     ]
     return cythonize(modules, language_level=3, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
 

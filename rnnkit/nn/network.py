@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from rnnkit.nn import threads as threads_
+from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.layer import Layer, State, layer_from
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.recurrent import Recurrent
@@ -15,6 +17,9 @@ from rnnkit.nn.tape import Tape
 
 class Network:
     """A tree of layers, ready to run; what training, model files and ``info`` handle."""
+
+    engine: Engine = ENGINE
+    """What its losses and optimisers may run on too."""
 
     def __init__(self, root: Layer, *, seed: int = 0, dtype: Any = np.float32) -> None:
         self.root = root if root.parameters is not None else root.init(seed, dtype)
@@ -30,16 +35,17 @@ class Network:
         return cls(root.bind(Parameters(root.declared(), dtype)))
 
     def configure(self, backend: str = "auto", threads: int | str = "auto") -> Self:
-        """Choose backend and threads of every recurrent layer; they are not stored with the model."""
+        """Choose backend and threads of every layer; they are not stored with the model."""
+        self.engine = Engine(backend, threads_.resolve(threads))
         for _, layer in self.root.walk():
-            if isinstance(layer, Recurrent):
-                layer.configure(backend, threads)
+            layer.configure(backend, threads)
         return self
 
     @property
     def threads(self) -> int:
         """The most threads that one of its layers uses."""
-        return max((layer.threads for _, layer in self.root.walk() if isinstance(layer, Recurrent)), default=1)
+        recurrent = (layer.threads for _, layer in self.root.walk() if isinstance(layer, Recurrent))
+        return max(self.engine.threads, *recurrent, 1)
 
     @property
     def parameters(self) -> Parameters:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnkit.cells import get_cell
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
@@ -146,8 +147,7 @@ class LanguageJob:
         ids = self.ids["fit"]
         rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
         offset = int(rng.integers(0, len(ids))) if epoch else 0
-        starts = offset + np.arange(self.rows) * self.span + i * self.length
-        window = ids[(starts + np.arange(self.length + 1)[:, None]) % len(ids)]
+        window = side_by_side_window(ids, offset + i * self.length, self.rows, self.span, self.length + 1)
         return Batch(window[:-1], window[1:], fresh=i == 0)
 
     def select(self, network: Network) -> float:
@@ -195,6 +195,14 @@ def _halve(text: str, share: float) -> tuple[str, str]:
         if end >= 0:
             return text[: end + 1], text[end + 1 :]
     return text[:at], text[at:]
+
+
+def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, length: int) -> np.ndarray:
+    """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view where none of them does."""
+    start %= len(ids)
+    if start + (rows - 1) * span + length <= len(ids):
+        return sliding_window_view(ids, length)[start : start + (rows - 1) * span + 1 : span].T
+    return ids[(start + np.arange(rows) * span + np.arange(length)[:, None]) % len(ids)]
 
 
 def _stretches(text: str, share: float) -> list[str]:

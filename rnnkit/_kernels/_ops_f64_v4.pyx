@@ -1,0 +1,7 @@
+# The operations in float64, built for x86-64-v4; all that they share is in ops.pxi.
+ctypedef double real
+cdef enum:
+    LANES = 8  # 64 bytes of real
+DTYPE = "float64"
+
+include "ops.pxi"
