@@ -1,10 +1,10 @@
 # Softmax and cross-entropy, a row at a time: maximum, exponentials, their sum, the loss and its gradient.
 #
-# A row, or a part of it, is copied into a buffer of whole groups whose last lanes are −∞: their exponentials are 0,
-# the loops have no ends, and the gradient may be written where the logits stand.
+# Groups of lanes pass through local arrays, so the gradient may be written where the logits stand; what is left of a
+# row is filled up with −∞, whose exponential is 0.
 
 cdef enum:
-    WIDTH = 512  # columns in the buffer
+    STRETCH = 32 * LANES  # columns that are summed in `real`
 
 cdef extern from "math.h" nogil:
     real INFINITY
@@ -48,50 +48,70 @@ cdef inline void exps(real* e) noexcept nogil:
         e[l] = 0 if x < <float>-87.0 else p
 
 
-cdef Py_ssize_t fill(real* buffer, const real* z, Py_ssize_t n) noexcept nogil:
-    """n <= WIDTH columns and −∞ up to whole groups; returns their number."""
-    cdef Py_ssize_t whole = groups_up(n), j
-    for j in range(whole - LANES, whole):
-        buffer[j] = -INFINITY
-    memcpy(buffer, z, n * sizeof(real))
-    return whole
-
-
-cdef real largest(const real* buffer, Py_ssize_t whole, real so_far) noexcept nogil:
+cdef inline real largest(const real* z, Py_ssize_t K) noexcept nogil:
     """The maximum, NaN left out: its exponential shows in the sum."""
     cdef real m[LANES]
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, whole = K // LANES * LANES
     cdef int l
-    for l in range(LANES):
-        m[l] = so_far
-    for j from 0 <= j < whole by LANES:
-        for l in range(LANES):
-            m[l] = buffer[j + l] if buffer[j + l] > m[l] else m[l]
-    return lanes_max(m)
+    cdef real top = -INFINITY
+    for j in range(whole, K):
+        top = z[j] if z[j] > top else top
+    if whole > 0:
+        memcpy(m, z, sizeof(m))
+        for l in range(LANES):  # a NaN at the beginning would stay
+            m[l] = m[l] if m[l] > top else top
+        for j from LANES <= j < whole by LANES:
+            for l in range(LANES):
+                m[l] = z[j + l] if z[j + l] > m[l] else m[l]
+        top = lanes_max(m)
+    return top
 
 
-cdef double raise_all(real* buffer, Py_ssize_t whole, real m) noexcept nogil:
-    """e^(z − m) in place; returns their sum: lanes of at most WIDTH columns in `real`, then float64."""
-    cdef real total[LANES]
+cdef inline void raise_group(const real* z, real m, real* g, real* total) noexcept nogil:
+    """e^(z − m) of a whole group, added to the lanes of ``total`` and kept in g."""
     cdef real e[LANES]
-    cdef Py_ssize_t j
     cdef int l
-    memset(total, 0, sizeof(total))
-    for j from 0 <= j < whole by LANES:
-        for l in range(LANES):
-            e[l] = buffer[j + l] - m
-        exps(e)
-        for l in range(LANES):
-            total[l] += e[l]
-        memcpy(buffer + j, e, sizeof(e))
-    return lanes_sum(total)
+    memcpy(e, z, sizeof(e))
+    for l in range(LANES):
+        e[l] -= m
+    exps(e)
+    for l in range(LANES):
+        total[l] += e[l]
+    if g != NULL:
+        memcpy(g, e, sizeof(e))
 
 
-cdef void scale_all(real* buffer, Py_ssize_t whole, real factor, real less) noexcept nogil:
-    """e ← factor·e − less."""
+cdef double raise_row(const real* z, Py_ssize_t K, real m, real* g) noexcept nogil:
+    """e^(z − m) of a row into g, in place if that is z; returns their sum: stretches in `real`, then in float64."""
+    cdef real total[LANES]
+    cdef real rest[LANES]
+    cdef double result = 0
+    cdef Py_ssize_t j, k, whole = K // LANES * LANES
+    cdef int l, n = <int>(K - whole)
+    for k from 0 <= k < whole by STRETCH:
+        memset(total, 0, sizeof(total))
+        for j from k <= j < least(k + STRETCH, whole) by LANES:
+            raise_group(z + j, m, g + j if g != NULL else NULL, total)
+        result += lanes_sum(total)
+    if n > 0:
+        for l in range(LANES):
+            rest[l] = -INFINITY
+        for l in range(n):
+            rest[l] = z[whole + l]
+        memset(total, 0, sizeof(total))
+        raise_group(rest, m, rest, total)
+        result += lanes_sum(total)
+        if g != NULL:
+            for l in range(n):
+                g[whole + l] = rest[l]
+    return result
+
+
+cdef void scale_row(real* g, Py_ssize_t K, real factor, real less) noexcept nogil:
+    """g ← factor·g − less."""
     cdef Py_ssize_t j
-    for j in range(whole):
-        buffer[j] = factor * buffer[j] - less
+    for j in range(K):
+        g[j] = factor * g[j] - less
 
 
 # What the rows share.
@@ -105,53 +125,37 @@ cdef struct Softmax:
     double* losses  # of each row, times its weight
 
 
-cdef void softmax_row(const Softmax* s, Py_ssize_t row, real* buffer) noexcept nogil:
+cdef void softmax_row(const Softmax* s, Py_ssize_t row) noexcept nogil:
     cdef const real* z = s.z + row * s.K
     cdef real* g = s.g + row * s.K if s.g != NULL else NULL
     cdef double w = s.weight[row] if s.weight != NULL else 1.0
-    cdef double total = 0, spread = 0, expected, share
-    cdef real m = -INFINITY, at
-    cdef Py_ssize_t K = s.K, j, n, whole = 0, i
+    cdef double total, spread = 0, expected, share
+    cdef real m
+    cdef Py_ssize_t K = s.K, k
     if w == 0:
         if g != NULL:
             memset(g, 0, K * sizeof(real))
         s.losses[row] = 0
         return
-    for j from 0 <= j < K by WIDTH:
-        whole = fill(buffer, z + j, least(WIDTH, K - j))
-        m = largest(buffer, whole, m)
-    at = z[s.ids[row]] - m  # before the gradient may overwrite it
-    expected = (1 - s.smooth) * <double>at
+    m = largest(z, K)
+    expected = (1 - s.smooth) * <double>(z[s.ids[row]] - m)  # before the gradient may overwrite it
     if s.smooth != 0:
-        for i in range(K):
-            spread += <double>(z[i] - m)
+        for k in range(K):
+            spread += <double>(z[k] - m)
         expected += s.smooth * (spread / K)
-    for j from 0 <= j < K by WIDTH:
-        n = least(WIDTH, K - j)
-        if K > WIDTH:
-            whole = fill(buffer, z + j, n)
-        total += raise_all(buffer, whole, m)
-        if K > WIDTH and g != NULL:
-            memcpy(g + j, buffer, n * sizeof(real))
+    total = raise_row(z, K, m, g)
     s.losses[row] = w * (log(total) - expected)
-    if g == NULL:
-        return
-    share = w * s.scale
-    for j from 0 <= j < K by WIDTH:
-        n = least(WIDTH, K - j)
-        if K > WIDTH:
-            whole = fill(buffer, g + j, n)
-        scale_all(buffer, whole, <real>(share / total), <real>(share * (s.smooth / K)))
-        memcpy(g + j, buffer, n * sizeof(real))
-    g[s.ids[row]] -= <real>(share * (1 - s.smooth))
+    if g != NULL:
+        share = w * s.scale
+        scale_row(g, K, <real>(share / total), <real>(share * (s.smooth / K)))
+        g[s.ids[row]] -= <real>(share * (1 - s.smooth))
 
 
 cdef void softmax_share(const Softmax* s, int thread, int team) noexcept nogil:
-    cdef real buffer[WIDTH]
     cdef Py_ssize_t row
     cdef unsigned mode = rnnkit_flush_denormals()
     for row in range(s.N * thread // team, s.N * (thread + 1) // team):
-        softmax_row(s, row, buffer)
+        softmax_row(s, row)
     rnnkit_restore(mode)
 
 

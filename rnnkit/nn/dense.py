@@ -94,9 +94,7 @@ class Dense(Layer):
         check_shape("dy", dy, (*shape[:-1], self.outputs))
         da = activate_back(self.activation, y, dy.reshape(y.shape))
         dx = tape.buffer(self.path, "dx", x.shape, x.dtype) if want_dx else None
-        self.engine.ops.dense_backward(
-            self._weights(), x, da, self.g["W"], self.g["b"], dx, self.engine.threads
-        )
+        self.engine.ops.dense_backward(self._weights(), x, da, self.g["W"], self.g["b"], dx, self.engine.threads)
         return (None if dx is None else dx.reshape(shape)), None
 
 

@@ -195,9 +195,7 @@ class SoftmaxCrossEntropy(Loss):
             return 0.0, gradient
         losses = np.empty(len(ids))
         z, g = _rows(prediction), gradient.reshape(-1, prediction.shape[-1])
-        engine.ops.softmax_cross_entropy(
-            z, ids, counted, 1 / count, self.label_smoothing, g, losses, engine.threads
-        )
+        engine.ops.softmax_cross_entropy(z, ids, counted, 1 / count, self.label_smoothing, g, losses, engine.threads)
         return float(np.sum(losses)) / count, gradient
 
     def nats(self, prediction: np.ndarray, target: np.ndarray, engine: Engine = ENGINE) -> np.ndarray:

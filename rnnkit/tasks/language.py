@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnkit.cells import get_cell
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
@@ -113,6 +112,7 @@ class LanguageJob:
         self.per_epoch = self.span // self.length
         self.options = plain(o)
         self.plan: Plan = plan_of(o)
+        self.turned = (0, 0)  # an epoch, and how far the text is turned in it
 
     def network(self) -> Network:
         o = self.resolved
@@ -145,10 +145,15 @@ class LanguageJob:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
         epoch, i = divmod(step, self.per_epoch)
         ids = self.ids["fit"]
-        rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
-        offset = int(rng.integers(0, len(ids))) if epoch else 0
-        window = side_by_side_window(ids, offset + i * self.length, self.rows, self.span, self.length + 1)
+        window = side_by_side_window(ids, self._offset(epoch) + i * self.length, self.rows, self.span, self.length + 1)
         return Batch(window[:-1], window[1:], fresh=i == 0)
+
+    def _offset(self, epoch: int) -> int:
+        """Where the first row begins."""
+        if self.turned[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
+            self.turned = epoch, int(rng.integers(0, len(self.ids["fit"]))) if epoch else 0
+        return self.turned[1]
 
     def select(self, network: Network) -> float:
         """Nats per token over the selecting pieces, read side by side."""
@@ -201,7 +206,8 @@ def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, lengt
     """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view where none of them does."""
     start %= len(ids)
     if start + (rows - 1) * span + length <= len(ids):
-        return sliding_window_view(ids, length)[start : start + (rows - 1) * span + 1 : span].T
+        at, step = ids.itemsize * start, ids.itemsize
+        return np.ndarray((length, rows), ids.dtype, ids, at, (step, span * step))  # within ids, or NumPy refuses
     return ids[(start + np.arange(rows) * span + np.arange(length)[:, None]) % len(ids)]
 
 
