@@ -3,8 +3,8 @@
     python bench/profile_step.py [--threads N] [--steps N] [--backend NAME]
 
 The loop is the real one (``rnnkit.training.train``) on a text of random characters; what is timed is every call of
-a kernel or an operation, and of ``batch``.  ``rest`` is what remains of the step: Python, checks and copies.  Each figure
-is the median over the steps.  The share that is not kernels is that of batch, optimiser and rest together.
+a kernel or an operation, and of ``batch``.  ``rest`` is what remains of the step: Python, checks and copies.
+Each figure is the median over the steps.  The share that is not kernels is that of optimiser, batch and rest.
 """
 
 from __future__ import annotations

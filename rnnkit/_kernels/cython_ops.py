@@ -21,8 +21,12 @@ for _each in _MODULES.values():  # a forked child has none of its parent's threa
     os.register_at_fork(after_in_child=_each.one_thread)
 
 
-def _dense(W: np.ndarray, b: np.ndarray) -> Any:
-    return _MODULES[W.dtype].Dense(W, b)
+def _dense(W: np.ndarray, b: np.ndarray, old: Any = None) -> Any:
+    weights = _MODULES[W.dtype].Dense
+    if type(old) is not weights or W.shape != (old.K, old.V):
+        old = weights(*W.shape)
+    old.pack(W, b)
+    return old
 
 
 def _dense_forward(weights: Any, *args: Any) -> None:

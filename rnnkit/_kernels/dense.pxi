@@ -232,15 +232,22 @@ cdef class Dense:
     cdef real[::1] back  # Wᵀ by panels
     cdef real[::1] work  # of each thread
 
-    def __init__(self, const real[:, ::1] W, const real[::1] b):
-        cdef Py_ssize_t V, e, k
-        self.W, self.K, self.V = W, W.shape[0], W.shape[1]
+    cdef bint back_packed
+
+    def __init__(self, Py_ssize_t K, Py_ssize_t V):
+        cdef Py_ssize_t panels
+        self.K, self.V = K, V
+        self.edges = V % LANES if V % LANES <= EDGE else 0
+        panels = groups_up(V - self.edges)
+        self.forth = aligned(panels * K, False)
+        self.edge = aligned(self.edges * groups_up(K), True)
+        self.bias = aligned(panels + self.edges, True)
         self.back = self.work = None
-        self.edges = self.V % LANES if self.V % LANES <= EDGE else 0
-        V = self.V - self.edges
-        self.forth = aligned(groups_up(V) * self.K, False)
-        self.edge = aligned(self.edges * groups_up(self.K), True)
-        self.bias = aligned(groups_up(V) + self.edges, True)
+
+    def pack(self, const real[:, ::1] W, const real[::1] b):
+        """Take these parameters; they are read again when backward first needs Wᵀ."""
+        cdef Py_ssize_t V = self.V - self.edges, e, k
+        self.W, self.back_packed = W, False
         self.bias[:V] = b[:V]
         self.bias[groups_up(V) :] = b[V:]
         pack(&self.forth[0], self.K, 0, &W[0, 0], self.V, 1, self.K, V)
@@ -282,6 +289,8 @@ cdef class Dense:
         if wanted:
             if self.back is None:
                 self.back = aligned(groups_up(K) * V, False)
+            if not self.back_packed:
+                self.back_packed = True
                 pack(&self.back[0], V, 0, &self.W[0, 0], 1, V, V, K)
             p.a, p.N, p.K, p.V, p.edges, p.activation = &da[0, 0], N, V, K, 0, LINEAR
             p.panels, p.edge, p.bias, p.y, p.ldy = &self.back[0], NULL, NULL, &dx_[0, 0], K

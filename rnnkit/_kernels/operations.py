@@ -1,11 +1,11 @@
 """What a training step does outside the recurrent layers: dense products, embeddings, losses, optimisers, norms.
 
-Notation: N rows, K inputs, V outputs or classes.  Arrays are C-contiguous and float32 or float64, all of one call of one
-dtype; ids are intp and within bounds.  A backend exports ``OPS``, whose functions are
+Notation: N rows, K inputs, V outputs or classes.  Arrays are C-contiguous, float32 or float64, all of one dtype in a
+call; ids are intp and within bounds.  A backend exports ``OPS``, whose functions are
 
-``dense(W, b) -> weights``
+``dense(W, b, old=None) -> weights``
     IN ``W [K,V]``, ``b [V]``.  Opaque (packed), and made again whenever the parameters change; until then it may
-    read W and b.
+    read W and b.  The memory of ``old``, earlier weights that are no longer needed, may be taken over.
 ``dense_forward(weights, x, activation, y, threads)``
     IN ``x [N,K]``; OUT ``y [N,V]`` = activation(x W + b), one of linear, relu, tanh, sigmoid.
 ``dense_backward(weights, x, da, dW, db, dx, threads)``
@@ -41,7 +41,7 @@ from rnnkit._kernels import choose
 class Ops(NamedTuple):
     """The operations of one backend (see the module's docstring)."""
 
-    dense: Callable[[np.ndarray, np.ndarray], Any]
+    dense: Callable[..., Any]
     dense_forward: Callable[..., None]
     dense_backward: Callable[..., None]
     gather: Callable[..., None]

@@ -1,4 +1,4 @@
-"""The definition of the operations (``operations.py``) in plain NumPy; blocks are for the caches, not for the meaning."""
+"""The definition of the operations (``operations.py``) in plain NumPy; its blocks are for the caches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 131072
 # -- dense layers and embeddings ---------------------------------------------------------------
 
 
-def dense(W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def dense(W: np.ndarray, b: np.ndarray, old: Any = None) -> tuple[np.ndarray, np.ndarray]:
     return W, b
 
 

@@ -66,7 +66,8 @@ class Dense(Layer):
         parameters = self.bound()
         key = (parameters, parameters.version, self.engine)
         if self._prepared[:3] != key:
-            self._prepared = (*key, self.engine.ops.dense(self.p["W"], self.p["b"]))
+            old = self._prepared[3] if self._prepared[2] is self.engine else None
+            self._prepared = (*key, self.engine.ops.dense(self.p["W"], self.p["b"], old))
         return self._prepared[3]
 
     def spares_output(self) -> bool:
@@ -122,11 +123,11 @@ class Embedding(Layer):
         x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise UsageError(f"ids of an integer type were expected, found {x.dtype}")
-        for found in (int(x.min()), int(x.max())) if x.size else ():
-            if not 0 <= found < self.size:
-                raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
-        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
         ids = np.ascontiguousarray(x, np.intp)
+        if ids.size and ids.view(np.uintp).max() >= self.size:  # without a sign, those below 0 are huge
+            found = int(ids[(ids < 0) | (ids >= self.size)][0])
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
+        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
         self.engine.ops.gather(self.p["E"], ids.reshape(-1), y.reshape(-1, self.outputs), self.engine.threads)
         tape.push(self, ids)
         return y, None

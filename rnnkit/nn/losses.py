@@ -196,7 +196,7 @@ class SoftmaxCrossEntropy(Loss):
         losses = np.empty(len(ids))
         z, g = _rows(prediction), gradient.reshape(-1, prediction.shape[-1])
         engine.ops.softmax_cross_entropy(z, ids, counted, 1 / count, self.label_smoothing, g, losses, engine.threads)
-        return float(np.sum(losses)) / count, gradient
+        return float(losses.sum()) / count, gradient
 
     def nats(self, prediction: np.ndarray, target: np.ndarray, engine: Engine = ENGINE) -> np.ndarray:
         """−ln softmax(z) at each id, float64 ``[...]``, without smoothing: what an evaluation sums."""
@@ -213,15 +213,17 @@ class SoftmaxCrossEntropy(Loss):
             )
         if target.dtype.kind not in "iu":
             raise UsageError(f"{self.name} needs integer class ids as targets, not {target.dtype}")
-        ids = np.ravel(target) if w is None else np.where(np.ravel(w) != 0, np.ravel(target), 0)
+        ids = np.ascontiguousarray(target, np.intp).reshape(-1)
+        if w is not None:
+            ids = np.where(np.ravel(w) != 0, ids, 0)
         K = prediction.shape[-1]
-        if ids.size and (ids.min() < 0 or ids.max() >= K):
+        if ids.size and ids.view(np.uintp).max() >= K:  # without a sign, those below 0 are huge
             wrong = ids[(ids < 0) | (ids >= K)][0]
             raise UsageError(
                 f"{self.name} over {K} classes needs ids from 0 to {K - 1}, not {wrong}; "
                 "give what must not count the weight 0"
             )
-        return np.ascontiguousarray(ids, np.intp)
+        return ids
 
 
 def _rows(logits: np.ndarray) -> np.ndarray:

@@ -203,7 +203,7 @@ def _halve(text: str, share: float) -> tuple[str, str]:
 
 
 def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, length: int) -> np.ndarray:
-    """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view where none of them does."""
+    """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view unless a row does."""
     start %= len(ids)
     if start + (rows - 1) * span + length <= len(ids):
         at, step = ids.itemsize * start, ids.itemsize
