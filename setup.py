@@ -85,7 +85,7 @@ def extensions():
             extra_compile_args=[*march],
         )
         for level, march in LEVELS.items()
-        for part in ("f32", "f64", "machine", "generate")
+        for part in ("f32", "f64", "ops_f32", "ops_f64", "machine", "generate")
     ]
     return cythonize(modules, language_level=3, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit.nn import Chain, Dense, Embedding, Network, Recurrent, Tape
-from rnnkit.nn.clipping import clip_by_norm
+from rnnkit.nn.clipping import factor, norm
 from rnnkit.nn.losses import make_loss
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.threads import single_blas
@@ -103,22 +103,29 @@ class Step:
             yield
 
     def gradients(self) -> float:
-        """Forward and backward; returns the loss in nats per character."""
-        parameters = self.network.parameters
-        parameters.clear()
+        """Forward and backward, adding to the gradients; returns the loss in nats per character."""
         self.tape.begin(self.t)
         inputs, targets = self.windows[self.t]
         logits, _ = self.network.forward(inputs, tape=self.tape)
-        value, dlogits = self.loss(logits, targets, out=logits)
+        value, dlogits = self.loss(logits, targets, out=logits, engine=self.network.engine)
         self.network.backward(dlogits, self.tape)
         return value
 
     def __call__(self) -> float:
         """One whole step; returns the loss before it."""
         value = self.gradients()
-        parameters = self.network.parameters
-        clip_by_norm(parameters.grads, CLIP)
+        parameters, engine = self.network.parameters, self.network.engine
         self.t += 1
-        self.optimizer.step(parameters.values, parameters.grads, self.state, LR, self.t, self.decay)
+        self.optimizer.step(
+            parameters.values,
+            parameters.grads,
+            self.state,
+            LR,
+            self.t,
+            self.decay,
+            scale=factor(norm(parameters.grads, engine), CLIP),
+            clear=True,
+            engine=engine,
+        )
         parameters.touch()
         return value

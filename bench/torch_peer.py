@@ -51,6 +51,7 @@ class OurStep:
         parameters = self.step.network.parameters
         found = {"the loss": np.array(self.step.gradients())}
         found |= {f"the gradient of {name}": parameters.grad(name).copy() for name in parameters}
+        parameters.clear()
         for _ in range(3):
             self.step()
         return found | {f"{name} {AFTER}": value.copy() for name, value in parameters.arrays().items()}

@@ -22,7 +22,7 @@ from rnnkit.events import Evaluated, Event, Finished, Interrupted, Judged, Retur
 from rnnkit.job import Batch, Job, Plan
 from rnnkit.modelfile import CheckpointMeta
 from rnnkit.nn import Tape
-from rnnkit.nn.clipping import clip_by_norm, clip_by_value, norm
+from rnnkit.nn.clipping import clip_by_value, factor, norm
 from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
@@ -237,19 +237,32 @@ class _Trainer:
         self.passes += 1
         batch = self.job.batch(self.job.stages[progress.stage], step)
         self.tape.begin(step, lengths=batch.lengths)
+        engine = self.network.engine
         y, state = self.network.forward(batch.x, None if batch.fresh else self.state, self.tape)
-        loss, dy = self.job.loss(y, batch.target, batch.weight)
+        out = y if self.network.root.spares_output() else None
+        loss, dy = self.job.loss(y, batch.target, batch.weight, out, engine)
         if not math.isfinite(loss):
             return None
-        parameters.clear()
         self.network.backward(dy, self.tape)
-        if plan.clip_value and math.isfinite(norm(parameters.grads)):  # infinity must reach the check below
+        if plan.clip_value and math.isfinite(norm(parameters.grads, engine)):  # infinity must reach the check below
             clip_by_value(parameters.grads, plan.clip_value)
-        if not math.isfinite(clip_by_norm(parameters.grads, plan.clip or math.inf)):
+        size = norm(parameters.grads, engine)
+        if not math.isfinite(size):
+            parameters.clear()
             return None
         progress.updates += 1
         lr = plan.lr * progress.rate * self.schedule.rate(step, progress.steps)
-        self.optimizer.step(parameters.values, parameters.grads, self.slots, lr, progress.updates, self.decay)
+        self.optimizer.step(
+            parameters.values,
+            parameters.grads,  # zero again afterwards, as every step finds them
+            self.slots,
+            lr,
+            progress.updates,
+            self.decay,
+            scale=factor(size, plan.clip or math.inf),
+            clear=True,
+            engine=engine,
+        )
         parameters.touch()
         self.state = state
         progress.loss_sum += loss

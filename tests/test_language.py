@@ -147,6 +147,25 @@ def test_state_is_carried_through_an_epoch_and_rows_meet_the_whole_text(text):
         assert walked[row * len(turned) : (row + 1) * len(turned)] == (twice + twice)[start : start + len(turned)]
 
 
+def test_a_window_is_a_view_of_the_text_unless_a_row_goes_round():
+    ids = np.arange(50, dtype=np.int32)
+    window = language.side_by_side_window(ids, 3, 4, 12, 11)
+    assert np.shares_memory(window, ids)
+    round_again = language.side_by_side_window(ids, 4, 4, 12, 11)
+    for found, start in ((window, 3), (round_again, 4)):
+        expected = [[(start + 12 * row + step) % 50 for row in range(4)] for step in range(11)]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_batches_do_not_depend_on_those_asked_for_before(text):
+    """A resumed training asks for an epoch's batches from its middle on."""
+    jobs = [api.prepare(text, api.make_options({"data": str(text), "batch": 4, "context": 16})) for _ in range(2)]
+    last = 2 * jobs[0].per_epoch
+    forward = [jobs[0].batch("fit", step).x.copy() for step in range(last)]
+    for step in reversed(range(last)):
+        np.testing.assert_array_equal(jobs[1].batch("fit", step).x, forward[step])
+
+
 def test_the_judged_part_comes_last_and_the_selecting_pieces_are_spread(text):
     job = api.prepare(text, api.make_options({"data": str(text)}))
     whole = text.read_text(encoding="utf-8")

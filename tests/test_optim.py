@@ -7,9 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from rnnkit._kernels import reference_ops
 from rnnkit.errors import UsageError
-from rnnkit.nn import clipping, optim
-from rnnkit.nn.clipping import clip_by_norm, clip_by_value, norm
+from rnnkit.nn import optim
+from rnnkit.nn.clipping import clip_by_norm, clip_by_value, factor, norm
+from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.optim import OPTIMIZERS, make_optimizer
 
 OPTIONS = {
@@ -50,12 +52,12 @@ def naive(optimizer, params, gradients, rates, mask):
     return p
 
 
-def run(optimizer, params, gradients, rates, mask=None, dtype=np.float64):
+def run(optimizer, params, gradients, rates, mask=None, dtype=np.float64, engine=ENGINE):
     """The parameters after these steps."""
     p = params.astype(dtype)
     state = optimizer.init(p.size, dtype)
     for t, (g, lr) in enumerate(zip(gradients, rates, strict=True), start=1):
-        optimizer.step(p, g.astype(dtype), state, lr, t, mask)
+        optimizer.step(p, g.astype(dtype), state, lr, t, mask, engine=engine)
     return p
 
 
@@ -108,11 +110,11 @@ def test_agrees_with_pytorch(name, options):
 def test_blocks_do_not_change_a_bit(name, options, monkeypatch):
     params, gradients, rates = problem(size=100, steps=5)
     mask = np.arange(100) % 7 > 2
-    whole = run(make_optimizer(name, **options), params, gradients, rates, mask, np.float32)
-    monkeypatch.setattr(optim, "BLOCK", 9)
-    np.testing.assert_array_equal(
-        run(make_optimizer(name, **options), params, gradients, rates, mask, np.float32), whole
-    )
+    numpy = Engine("numpy")
+    whole = run(make_optimizer(name, **options), params, gradients, rates, mask, np.float32, numpy)
+    monkeypatch.setattr(reference_ops, "BLOCK", 9)
+    parts = run(make_optimizer(name, **options), params, gradients, rates, mask, np.float32, numpy)
+    np.testing.assert_array_equal(parts, whole)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -207,6 +209,8 @@ def test_vectors_that_do_not_fit_are_refused():
         adam.step(p, p.astype(np.float32), state, 0.1, 1)
     with pytest.raises(UsageError, match=r"not float64 \(4,\)"):
         adam.step(p, np.ones(4), state, 0.1, 1)
+    with pytest.raises(UsageError, match="lie in one piece"):
+        adam.step(np.ones(6)[::2], p, state, 0.1, 1)
     with pytest.raises(UsageError, match="float32 or float64"):
         adam.step(p.astype(np.float16), p.astype(np.float16), adam.init(3, np.float16), 0.1, 1)
     with pytest.raises(UsageError, match="count from 1, not 0"):
@@ -220,8 +224,9 @@ def test_norm_is_exact_to_rounding_whatever_the_blocks(dtype, monkeypatch):
     g = generator().standard_normal(100_003).astype(dtype)
     expected = math.sqrt(math.fsum(float(x) ** 2 for x in g))
     assert norm(g) == pytest.approx(expected, rel=1e-13)
-    monkeypatch.setattr(clipping, "BLOCK", 1000)
-    assert norm(g) == pytest.approx(expected, rel=1e-13)
+    assert norm(g, Engine("numpy")) == pytest.approx(expected, rel=1e-13)
+    monkeypatch.setattr(reference_ops, "BLOCK", 1000)
+    assert norm(g, Engine("numpy")) == pytest.approx(expected, rel=1e-13)
     assert norm(g[:0]) == 0.0
 
 
@@ -237,6 +242,22 @@ def test_clip_by_norm_scales_what_is_too_long_only():
     np.testing.assert_allclose(g, [0.6, 0.8], rtol=1e-15)
     assert clip_by_norm(np.zeros(3), 1.0) == 0.0
     assert clip_by_norm(g, math.inf) == pytest.approx(1.0, rel=1e-15)
+
+
+def test_a_step_scales_and_clears_in_passing():
+    """Clipped in a pass of its own or by the step, the parameters come out the same, to a bit."""
+    optimizer = make_optimizer("adamw")
+    params, gradients, _ = problem()
+    clipped, g = gradients[0].astype(np.float32), gradients[0].astype(np.float32)
+    clip_by_norm(clipped, 1.0)
+    p, q = params.astype(np.float32), params.astype(np.float32)
+    optimizer.step(p, clipped, optimizer.init(SIZE, np.float32), 0.01, 1)
+    optimizer.step(q, g, optimizer.init(SIZE, np.float32), 0.01, 1, scale=factor(norm(g), 1.0), clear=True)
+    np.testing.assert_array_equal(p, q)
+    assert clipped.any()
+    assert not g.any()
+    assert factor(2.0, 4.0) == factor(math.inf, 4.0) == 1.0
+    assert factor(8.0, 4.0) == 0.5
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -7,35 +7,33 @@ import math
 import numpy as np
 
 from rnnkit.errors import UsageError
-
-BLOCK = 32768
-"""Elements squared at a time: the float64 copy, 256 KiB, stays in cache."""
+from rnnkit.nn.engine import ENGINE, Engine
 
 
-def norm(grads: np.ndarray) -> float:
-    """√Σ g² of a flat vector, summed in float64 block by block in a fixed order (no BLAS, hence no threads)."""
-    scratch = np.empty(min(BLOCK, grads.size), dtype=np.float64)
-    total = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # a norm that is not finite is the answer
-        for start in range(0, grads.size, BLOCK):
-            part = grads[start : start + BLOCK]
-            square = scratch[: part.size]
-            square[:] = part
-            np.multiply(square, square, out=square)
-            total += float(np.add.reduce(square))
-    return math.sqrt(total)
+def norm(grads: np.ndarray, engine: Engine = ENGINE) -> float:
+    """√Σ g² of a flat vector, summed in float64 block by block in a fixed order."""
+    return math.sqrt(engine.ops.square_sum(np.ascontiguousarray(grads), engine.threads))
 
 
-def clip_by_norm(grads: np.ndarray, limit: float) -> float:
+def factor(before: float, limit: float) -> float:
+    """What gradients of the norm ``before`` are multiplied by so that it is at most ``limit``: 1 if it is, or if it is
+    not finite.  ``UsageError`` unless the limit is above 0 (``math.inf`` is none)."""
+    _check(limit)
+    return limit / before if limit < before < math.inf else 1.0
+
+
+def clip_by_norm(grads: np.ndarray, limit: float, engine: Engine = ENGINE) -> float:
     """Scale the flat vector so that its norm is at most ``limit``; returns the norm from before.
 
     A norm that is not finite is returned with the gradients left as they are, for the caller to
-    react to.  ``UsageError`` unless the limit is above 0 (``math.inf`` only measures).
+    react to.  ``UsageError`` unless the limit is above 0 (``math.inf`` only measures).  An optimiser's ``step`` can
+    scale in passing: give it ``factor(norm(grads), limit)``.
     """
     _check(limit)
-    before = norm(grads)
-    if limit < before < math.inf:
-        np.multiply(grads, limit / before, out=grads)
+    before = norm(grads, engine)
+    scale = factor(before, limit)
+    if scale != 1.0:
+        np.multiply(grads, scale, out=grads)
     return before
 
 

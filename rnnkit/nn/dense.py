@@ -16,21 +16,11 @@ from rnnkit.nn.tokens import Tokens
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softmax")
 
 
-def activate(name: str, a: np.ndarray) -> np.ndarray:
-    """Apply an activation in place over the last axis."""
-    if name == "relu":
-        np.maximum(a, 0, out=a)
-    elif name == "tanh":
-        np.tanh(a, out=a)
-    elif name == "sigmoid":  # σ(a) = ½ + ½ tanh(a/2)
-        np.tanh(np.multiply(a, 0.5, out=a), out=a)
-        a *= 0.5
-        a += 0.5
-    elif name == "softmax":
-        a -= a.max(axis=-1, keepdims=True)
-        np.exp(a, out=a)
-        a /= a.sum(axis=-1, keepdims=True)
-    return a
+def softmax(a: np.ndarray) -> None:
+    """Softmax over the last axis, in place."""
+    a -= a.max(axis=-1, keepdims=True)
+    np.exp(a, out=a)
+    a /= a.sum(axis=-1, keepdims=True)
 
 
 def activate_back(name: str, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -63,6 +53,7 @@ class Dense(Layer):
             raise UsageError(f"inputs and outputs are at least 1, not {self.inputs} and {self.outputs}")
         if self.activation not in ACTIVATIONS:
             raise UsageError(f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
+        self._prepared: tuple[Any, ...] = (None, -1, None, None)  # parameters, version, engine, weights
 
     def params(self) -> tuple[Param, ...]:
         fan = (self.inputs, self.outputs)
@@ -71,6 +62,18 @@ class Dense(Layer):
             Param("b", (self.outputs,), self.bias_init, False, 1, fan),
         )
 
+    def _weights(self) -> Any:
+        """W and b prepared for the engine, again after the parameters changed."""
+        parameters = self.bound()
+        key = (parameters, parameters.version, self.engine)
+        if self._prepared[:3] != key:
+            old = self._prepared[3] if self._prepared[2] is self.engine else None
+            self._prepared = (*key, self.engine.ops.dense(self.p["W"], self.p["b"], old))
+        return self._prepared[3]
+
+    def spares_output(self) -> bool:
+        return self.activation == "linear"
+
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
         tape = tape or Tape(training=False)
         x = np.asarray(x, self.bound().values.dtype)
@@ -78,9 +81,10 @@ class Dense(Layer):
             raise UsageError(f"x of shape [..., {self.inputs}] was expected, found {list(x.shape)}")
         flat = np.ascontiguousarray(x).reshape(-1, self.inputs)
         y = tape.buffer(self.path, "y", (len(flat), self.outputs), flat.dtype)
-        np.matmul(flat, self.p["W"], out=y)
-        y += self.p["b"]
-        activate(self.activation, y)
+        kernel = "linear" if self.activation == "softmax" else self.activation
+        self.engine.ops.dense_forward(self._weights(), flat, kernel, y, self.engine.threads)
+        if self.activation == "softmax":
+            softmax(y)
         tape.push(self, flat, y, x.shape)
         return y.reshape(*x.shape[:-1], self.outputs), None
 
@@ -91,9 +95,9 @@ class Dense(Layer):
         dy = np.ascontiguousarray(dy, dtype=y.dtype)
         check_shape("dy", dy, (*shape[:-1], self.outputs))
         da = activate_back(self.activation, y, dy.reshape(y.shape))
-        self.g["W"] += x.T @ da
-        self.g["b"] += da.sum(axis=0)
-        return ((da @ self.p["W"].T).reshape(shape) if want_dx else None), None
+        dx = tape.buffer(self.path, "dx", x.shape, x.dtype) if want_dx else None
+        self.engine.ops.dense_backward(self._weights(), x, da, self.g["W"], self.g["b"], dx, self.engine.threads)
+        return (None if dx is None else dx.reshape(shape)), None
 
 
 @dataclass(eq=False)
@@ -116,40 +120,39 @@ class Embedding(Layer):
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
         tape = tape or Tape(training=False)
-        x = self._ids(x)
-        y = tape.buffer(self.path, "y", (*x.shape, self.outputs), self.p["E"].dtype)
-        np.take(self.p["E"], x.astype(np.intp, copy=False), axis=0, out=y, mode="clip")  # in range: checked above
-        tape.push(self, x)
+        ids = self._ids(x)
+        y = tape.buffer(self.path, "y", (*ids.shape, self.outputs), self.p["E"].dtype)
+        self.engine.ops.gather(self.p["E"], ids.reshape(-1), y.reshape(-1, self.outputs), self.engine.threads)
+        tape.push(self, ids)
         return y, None
 
     def tokens(self, x: np.ndarray, tape: Tape | None = None) -> Tokens:
         """What ``forward`` gives, the rows not yet looked up; its ``backward`` then takes None, or their gradient."""
-        ids = np.ascontiguousarray(self._ids(x), dtype=np.intp)
+        ids = self._ids(x)
         if tape is not None:
             tape.push(self, ids)
         return Tokens(ids, self.p["E"], self.g["E"])
 
     def _ids(self, x: np.ndarray) -> np.ndarray:
+        """The ids, intp and C-contiguous, each checked."""
         self.bound()
         x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise UsageError(f"ids of an integer type were expected, found {x.dtype}")
-        for found in (int(x.min()), int(x.max())) if x.size else ():
-            if not 0 <= found < self.size:
-                raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
-        return x
+        ids = np.ascontiguousarray(x, np.intp)
+        if ids.size and ids.view(np.uintp).max() >= self.size:  # without a sign, those below 0 are huge
+            found = int(ids[(ids < 0) | (ids >= self.size)][0])
+            raise UsageError(f"ids from 0 to {self.size - 1} were expected, found {found}")
+        return ids
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         (ids,) = tape.pop(self)
         if dy is None:  # whoever took the ids has added to the gradient
             return None, None
-        dy = np.asarray(dy)
+        dy = np.ascontiguousarray(dy, dtype=self.g["E"].dtype)
         check_shape("dy", dy, (*ids.shape, self.outputs))
-        flat = ids.reshape(-1)
-        if flat.size:  # sums over equal ids, in the order in which they stand
-            order = np.argsort(flat, kind="stable")
-            seen, starts = np.unique(flat[order], return_index=True)
-            self.g["E"][seen] += np.add.reduceat(dy.reshape(len(flat), -1)[order], starts, axis=0)
+        flat = dy.reshape(-1, self.outputs)
+        self.engine.ops.scatter(flat, ids.reshape(-1), self.g["E"], self.engine.threads)
         return None, None
 
 

@@ -21,6 +21,8 @@ import numpy as np
 
 from rnnkit.cells import Param
 from rnnkit.errors import ModelFileError, RnnkitError, UsageError
+from rnnkit.nn import threads as threads_
+from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.initializers import fill
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.tape import Tape
@@ -44,6 +46,8 @@ class Layer:
     p: dict[str, np.ndarray]
     g: dict[str, np.ndarray]
 
+    engine: ClassVar[Engine] = ENGINE  # what runs it; each layer's own once it is configured
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         LAYERS[cls.kind] = cls
@@ -57,6 +61,15 @@ class Layer:
 
     def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         raise NotImplementedError
+
+    def configure(self, backend: str = "auto", threads: int | str = "auto") -> Self:
+        """Choose what runs this layer (not stored with the model): a backend and a number of threads."""
+        vars(self)["engine"] = Engine(backend, threads_.resolve(threads))
+        return self
+
+    def spares_output(self) -> bool:
+        """Whether ``backward`` never reads what ``forward`` returned, so that the gradient may be written over it."""
+        return False
 
     # -- the tree --------------------------------------------------------------------------
 

@@ -1,14 +1,12 @@
 """Losses: a mean over the counted elements, summed in float64, and its gradient.
 
-``loss(prediction, target, weight) -> (value, gradient)``.  The mean is Σ w·l / Σ w.  Where the
+``loss(prediction, target, weight, out, engine) -> (value, gradient)``.  The mean is Σ w·l / Σ w.  Where the
 weight is 0 the element does not exist: whatever stands there, NaN included, its gradient is 0.
 When nothing counts the value is 0.0.  A counted element that is not finite makes the value so.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -17,6 +15,7 @@ import numpy as np
 
 from rnnkit.errors import UsageError
 from rnnkit.nn import registry
+from rnnkit.nn.engine import ENGINE, Engine
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Loss(registry.Choice):
         target: np.ndarray,
         weight: np.ndarray | None = None,
         out: np.ndarray | None = None,
+        engine: Engine = ENGINE,
     ) -> tuple[float, np.ndarray]:
         """Mean loss and its gradient, shaped and typed as ``prediction`` and written to ``out`` (which may be
         ``prediction``) when given.  ``UsageError`` when shapes do not fit or a weight is negative or not finite."""
@@ -166,8 +166,7 @@ class SoftmaxCrossEntropy(Loss):
     """ln Σ eᶻ − Σ q·z, of logits z ``[..., K]`` and class ids ``[...]``, in nats.
 
     q is 1 − ε at the id plus ε/K everywhere, with ε = ``label_smoothing`` (Szegedy et al. 2016).
-    The gradient, softmax(z) − q, is made in the memory it is returned in, some rows at a time so
-    that its five passes stay in cache.
+    The gradient, softmax(z) − q, is made in the memory it is returned in.
     """
 
     name: ClassVar[str] = "softmax_cross_entropy"
@@ -182,66 +181,43 @@ class SoftmaxCrossEntropy(Loss):
         target: np.ndarray,
         weight: np.ndarray | None = None,
         out: np.ndarray | None = None,
+        engine: Engine = ENGINE,
     ) -> tuple[float, np.ndarray]:
         w = _weights(weight, target.shape)
         ids = self._ids(prediction, target, w)
         gradient = np.empty(prediction.shape, prediction.dtype) if out is None else out
-        K = prediction.shape[-1]
         if not gradient.flags.c_contiguous:
             raise UsageError(f"out of {self.name} must be C-contiguous, and this one is not")
-        z, g = prediction.reshape(-1, K), gradient.reshape(-1, K)
-        smooth = self.label_smoothing
-        counted = np.ones(len(ids)) if w is None else np.ravel(w)
-        count = float(np.sum(counted))
+        counted = None if w is None else np.ascontiguousarray(w).reshape(-1)
+        count = float(len(ids)) if counted is None else float(np.sum(counted))
         if not count:
             gradient[...] = 0
             return 0.0, gradient
         losses = np.empty(len(ids))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for part in _chunks(len(ids), K):
-                e, here = g[part], ids[part]
-                rows = np.arange(len(here))
-                share = counted[part] / count
-                np.subtract(z[part], z[part].max(axis=1, keepdims=True), out=e)
-                expected = (1 - smooth) * e[rows, here].astype(np.float64)
-                if smooth:
-                    expected += smooth * e.mean(axis=1, dtype=np.float64)
-                np.exp(e, out=e)
-                total = np.add.reduce(e, axis=1)
-                losses[part] = np.log(total, dtype=np.float64) - expected
-                e *= (share / total).astype(e.dtype)[:, None]
-                if smooth:
-                    e -= (share * (smooth / K)).astype(e.dtype)[:, None]
-                e[rows, here] -= (share * (1 - smooth)).astype(e.dtype)
-            if w is not None:
-                g[counted == 0] = 0
-                losses = np.where(counted != 0, losses * counted, 0.0)
-            return float(np.sum(losses)) / count, gradient
+        z, g = _rows(prediction), gradient.reshape(-1, prediction.shape[-1])
+        engine.ops.softmax_cross_entropy(z, ids, counted, 1 / count, self.label_smoothing, g, losses, engine.threads)
+        return float(losses.sum()) / count, gradient
 
-    def nats(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def nats(self, prediction: np.ndarray, target: np.ndarray, engine: Engine = ENGINE) -> np.ndarray:
         """−ln softmax(z) at each id, float64 ``[...]``, without smoothing: what an evaluation sums."""
         ids = self._ids(prediction, target, None)
-        z = prediction.reshape(-1, prediction.shape[-1])
         result = np.empty(len(ids))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for part in _chunks(len(ids), z.shape[1]):
-                e = z[part] - z[part].max(axis=1, keepdims=True)
-                picked = e[np.arange(len(e)), ids[part]].astype(np.float64)
-                np.exp(e, out=e)
-                result[part] = np.log(np.add.reduce(e, axis=1), dtype=np.float64) - picked
+        engine.ops.softmax_cross_entropy(_rows(prediction), ids, None, 1.0, 0.0, None, result, engine.threads)
         return result.reshape(target.shape)
 
     def _ids(self, prediction: np.ndarray, target: np.ndarray, w: np.ndarray | None) -> np.ndarray:
-        """Flat class ids, 0 where nothing counts; every other one must be a class."""
+        """Flat class ids (intp), 0 where nothing counts; every other one must be a class."""
         if prediction.ndim != target.ndim + 1 or prediction.shape[:-1] != target.shape:
             raise UsageError(
                 f"{self.name} needs logits of targets × classes, and {prediction.shape} does not fit {target.shape}"
             )
         if target.dtype.kind not in "iu":
             raise UsageError(f"{self.name} needs integer class ids as targets, not {target.dtype}")
-        ids = np.ravel(target) if w is None else np.where(np.ravel(w) != 0, np.ravel(target), 0)
+        ids = np.ascontiguousarray(target, np.intp).reshape(-1)
+        if w is not None:
+            ids = np.where(np.ravel(w) != 0, ids, 0)
         K = prediction.shape[-1]
-        if ids.size and (ids.min() < 0 or ids.max() >= K):
+        if ids.size and ids.view(np.uintp).max() >= K:  # without a sign, those below 0 are huge
             wrong = ids[(ids < 0) | (ids >= K)][0]
             raise UsageError(
                 f"{self.name} over {K} classes needs ids from 0 to {K - 1}, not {wrong}; "
@@ -250,15 +226,9 @@ class SoftmaxCrossEntropy(Loss):
         return ids
 
 
-CHUNK = 131072
-"""Logits treated at a time: 512 KiB in float32, within a level-2 cache."""
-
-
-def _chunks(rows: int, K: int) -> Iterator[slice]:
-    """Slices of rows of about CHUNK logits."""
-    step = max(1, math.ceil(CHUNK / max(K, 1)))
-    for start in range(0, rows, step):
-        yield slice(start, start + step)
+def _rows(logits: np.ndarray) -> np.ndarray:
+    """Logits as rows of classes, in one piece of memory."""
+    return np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])
 
 
 LOSSES: dict[str, type[Loss]] = {

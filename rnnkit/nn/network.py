@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from rnnkit.nn import threads as threads_
+from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.layer import Layer, State, layer_from
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.recurrent import Recurrent
@@ -21,6 +23,9 @@ class Network:
     """
 
     weights = "float32"
+
+    engine: Engine = ENGINE
+    """What its losses and optimisers may run on too."""
 
     def __init__(self, root: Layer, *, seed: int = 0, dtype: Any = np.float32) -> None:
         self.root = root if root.parameters is not None else root.init(seed, dtype)
@@ -42,16 +47,20 @@ class Network:
         recompute: int | str = "auto",
         precision: str = "float32",
     ) -> Self:
-        """Choose what runs every recurrent layer (see there); it is not stored with the model."""
+        """Choose what runs every layer (see ``Recurrent.configure``); it is not stored with the model."""
+        self.engine = Engine(backend, threads_.resolve(threads))
         for _, layer in self.root.walk():
             if isinstance(layer, Recurrent):
                 layer.configure(backend, threads, recompute, precision)
+            else:
+                layer.configure(backend, threads)
         return self
 
     @property
     def threads(self) -> int:
         """The most threads that one of its layers uses."""
-        return max((layer.threads for _, layer in self.root.walk() if isinstance(layer, Recurrent)), default=1)
+        recurrent = (layer.threads for _, layer in self.root.walk() if isinstance(layer, Recurrent))
+        return max(self.engine.threads, *recurrent, 1)
 
     @property
     def parameters(self) -> Parameters:

@@ -1,24 +1,20 @@
 """Optimisers on flat vectors: p the parameters, g their gradients, η the learning rate, t the step, from 1 on.
 
-Every update runs in place over blocks that stay in cache, with one scratch block and no other
-memory.  Moments are kept without their factor (1 − β), which saves a pass over each: where a
-formula has v ← βv + (1 − β)g², the state holds v/(1 − β) and the scalars of the update make up for it.
+Every update is one pass over the vectors, in place.  Moments are kept without their factor (1 − β), which saves
+work: where a formula has v ← βv + (1 − β)g², the state holds v/(1 − β) and the scalars of the update make up for it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from rnnkit.errors import UsageError
 from rnnkit.nn import registry
-
-BLOCK = 32768
-"""Elements updated at a time: four float32 vectors and the scratch take 640 KiB, within most level-2 caches."""
+from rnnkit.nn.engine import ENGINE, Engine
 
 FLUSH_EVERY = 128
 TINY = {np.dtype(np.float32): 1e-32, np.dtype(np.float64): 1e-290}
@@ -30,7 +26,9 @@ get no gradient (embedding rows of rare words) among the subnormal numbers for g
 class Optimizer(registry.Choice):
     """Hyper-parameters and update rule; the state lives with the caller, who saves and restores it."""
 
-    _scratch: dict[Any, np.ndarray] = field(init=False, repr=False, compare=False, default_factory=dict)
+    rule: ClassVar[str]  # the operation that makes the update
+    first: ClassVar[str] = "m"  # slot of the mean of gradients
+    second: ClassVar[str] = "v"  # slot of the mean of their squares
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -49,11 +47,16 @@ class Optimizer(registry.Choice):
         lr: float,
         t: int,
         decay_mask: np.ndarray | None = None,
+        *,
+        scale: float = 1.0,
+        clear: bool = False,
+        engine: Engine = ENGINE,
     ) -> None:
         """Update ``params`` [N] and ``state`` in place from ``grads`` [N], all float32 or all float64.
 
         ``decay_mask`` [N] (bool, or float factors) says where weight decay applies; None is
-        everywhere.  Only optimisers that decay read it.  ``UsageError`` when shapes, dtypes or t
+        everywhere.  Only optimisers that decay read it.  The gradients are taken ``scale`` times (see
+        ``clipping.factor``) and set to zero afterwards if ``clear``.  ``UsageError`` when shapes, dtypes or t
         cannot be used.
         """
         slots = [state[slot] for slot in self.slots]
@@ -65,42 +68,31 @@ class Optimizer(registry.Choice):
                 )
         if params.dtype not in TINY:
             raise UsageError(f"{self.name} works on float32 or float64 parameters, not {params.dtype}")
+        if not all(array.flags.c_contiguous for array in (params, grads, *slots)):
+            raise UsageError(f"{self.name} needs vectors that lie in one piece, and one of these does not")
         if decay_mask is not None and decay_mask.shape != params.shape:
             raise UsageError(f"the decay mask is shaped as the parameters, {params.shape}, not {decay_mask.shape}")
         if t < 1:
             raise UsageError(f"steps of an optimiser count from 1, not {t}")
-        scratch = self._scratch.get(params.dtype)
-        if scratch is None:
-            scratch = self._scratch[params.dtype] = np.empty(BLOCK, dtype=params.dtype)
-        # as arrays: NumPy converts a Python float again at every call, which costs more than some of the passes
-        scalars = [np.array(value, dtype=params.dtype) for value in self._scalars(lr, t)]
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite stays so and shows in the next loss
-            for start in range(0, params.size, BLOCK):
-                part = slice(start, start + BLOCK)
-                p = params[part]
-                if decay_mask is None:
-                    self._decay(p, lr, None, scratch[: p.size])
-                else:
-                    self._decay(p, lr, decay_mask[part], scratch[: p.size])
-                moments = [slot[part] for slot in slots]
-                self._update(p, grads[part], moments, scalars, scratch[: p.size])
-                if t % FLUSH_EVERY == 0:
-                    for moment in moments:
-                        np.abs(moment, out=scratch[: p.size])
-                        moment[scratch[: p.size] < TINY[params.dtype]] = 0
+        decay, mask = self._decay(lr), None
+        if decay and decay_mask is not None:
+            if decay_mask.dtype == bool:
+                mask = np.ascontiguousarray(decay_mask).view(np.uint8)
+            else:
+                params *= (1 - decay * decay_mask).astype(params.dtype)
+                decay = 0.0
+        tiny = TINY[params.dtype] if t % FLUSH_EVERY == 0 else 0.0
+        moments = (state[slot] if slot in self.slots else None for slot in (self.first, self.second))
+        scalars = self._scalars(lr, t)
+        engine.ops.step(self.rule, params, grads, *moments, mask, scalars, scale, decay, tiny, clear, engine.threads)
 
-    def _scalars(self, lr: float, t: int) -> tuple[float, ...]:
-        """The numbers of the update, the same for all blocks."""
+    def _scalars(self, lr: float, t: int) -> tuple[float, float, float, float, bool]:
+        """(η, ε, β of the first moment, β of the second, nesterov) of the update."""
         raise NotImplementedError
 
-    def _decay(self, p: np.ndarray, lr: float, mask: np.ndarray | None, s: np.ndarray) -> None:
-        """Weight decay of one block, for the optimisers that have it."""
-
-    def _update(
-        self, p: np.ndarray, g: np.ndarray, moments: Sequence[np.ndarray], scalars: Sequence[np.ndarray], s: np.ndarray
-    ) -> None:
-        """One block: INOUT ``p`` and ``moments``, IN ``g``; ``s`` is scratch of the same length."""
-        raise NotImplementedError
+    def _decay(self, lr: float) -> float:
+        """The share that the parameters lose before the update."""
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +100,8 @@ class SGD(Optimizer):
     """p ← p − ηb with b ← μb + g, or p ← p − η(g + μb) with ``nesterov`` (Sutskever et al. 2013)."""
 
     name: ClassVar[str] = "sgd"
+    rule: ClassVar[str] = "sgd"
+    first: ClassVar[str] = "b"
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -122,24 +116,8 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("b",) if self.momentum else ()
 
-    def _scalars(self, lr: float, t: int) -> tuple[float, ...]:
-        return lr, self.momentum
-
-    def _update(
-        self, p: np.ndarray, g: np.ndarray, moments: Sequence[np.ndarray], scalars: Sequence[np.ndarray], s: np.ndarray
-    ) -> None:
-        lr, momentum = scalars
-        direction = g
-        if self.momentum:
-            (direction,) = moments
-            np.multiply(direction, momentum, out=direction)
-            np.add(direction, g, out=direction)
-        if self.nesterov:
-            np.multiply(direction, momentum, out=s)
-            np.add(s, g, out=s)
-            direction = s
-        np.multiply(direction, lr, out=s)
-        np.subtract(p, s, out=p)
+    def _scalars(self, lr: float, t: int) -> tuple[float, float, float, float, bool]:
+        return lr, 0.0, self.momentum, 0.0, self.nesterov
 
 
 @dataclass(frozen=True)
@@ -147,6 +125,8 @@ class RMSprop(Optimizer):
     """v ← αv + (1 − α)g², b ← μb + g/(√v + ε), p ← p − ηb (Hinton 2012; ε outside the root, as PyTorch)."""
 
     name: ClassVar[str] = "rmsprop"
+    rule: ClassVar[str] = "rmsprop"
+    first: ClassVar[str] = "b"
     alpha: float = 0.99
     eps: float = 1e-8
     momentum: float = 0.0
@@ -160,29 +140,9 @@ class RMSprop(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("v", "b") if self.momentum else ("v",)
 
-    def _scalars(self, lr: float, t: int) -> tuple[float, ...]:
+    def _scalars(self, lr: float, t: int) -> tuple[float, float, float, float, bool]:
         k = math.sqrt(1 - self.alpha)  # √v = k √(v/(1−α))
-        return lr / k, self.eps / k, self.alpha, self.momentum
-
-    def _update(
-        self, p: np.ndarray, g: np.ndarray, moments: Sequence[np.ndarray], scalars: Sequence[np.ndarray], s: np.ndarray
-    ) -> None:
-        lr, eps, alpha, momentum = scalars
-        v = moments[0]
-        np.multiply(g, g, out=s)
-        np.multiply(v, alpha, out=v)
-        np.add(v, s, out=v)
-        np.sqrt(v, out=s)
-        np.add(s, eps, out=s)
-        np.divide(g, s, out=s)
-        if self.momentum:
-            b = moments[1]
-            np.multiply(b, momentum, out=b)
-            np.add(b, s, out=b)
-            np.multiply(b, lr, out=s)
-        else:
-            np.multiply(s, lr, out=s)
-        np.subtract(p, s, out=p)
+        return lr / k, self.eps / k, self.momentum, self.alpha, False
 
 
 @dataclass(frozen=True)
@@ -190,6 +150,7 @@ class Adam(Optimizer):
     """p ← p − η m̂/(√v̂ + ε), m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², each over 1 − βᵗ (Kingma & Ba 2015)."""
 
     name: ClassVar[str] = "adam"
+    rule: ClassVar[str] = "adam"
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
@@ -203,25 +164,9 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("m", "v")
 
-    def _scalars(self, lr: float, t: int) -> tuple[float, ...]:
+    def _scalars(self, lr: float, t: int) -> tuple[float, float, float, float, bool]:
         k = math.sqrt((1 - self.b2) / (1 - self.b2**t))  # √v̂ = k √(v/(1−β₂))
-        return lr * (1 - self.b1) / (1 - self.b1**t) / k, self.eps / k, self.b1, self.b2
-
-    def _update(
-        self, p: np.ndarray, g: np.ndarray, moments: Sequence[np.ndarray], scalars: Sequence[np.ndarray], s: np.ndarray
-    ) -> None:
-        lr, eps, b1, b2 = scalars
-        m, v = moments
-        np.multiply(m, b1, out=m)
-        np.add(m, g, out=m)
-        np.multiply(g, g, out=s)
-        np.multiply(v, b2, out=v)
-        np.add(v, s, out=v)
-        np.sqrt(v, out=s)
-        np.add(s, eps, out=s)
-        np.divide(m, s, out=s)
-        np.multiply(s, lr, out=s)
-        np.subtract(p, s, out=p)
+        return lr * (1 - self.b1) / (1 - self.b1**t) / k, self.eps / k, self.b1, self.b2, False
 
 
 @dataclass(frozen=True)
@@ -235,17 +180,8 @@ class AdamW(Adam):
         super().__post_init__()
         self._within("decay", "[0, 1]")
 
-    def _decay(self, p: np.ndarray, lr: float, mask: np.ndarray | None, s: np.ndarray) -> None:
-        share = lr * self.decay
-        if mask is None or (mask.dtype == bool and mask.all()):
-            np.multiply(p, 1 - share, out=p)
-        elif mask.dtype == bool:
-            if mask.any():
-                np.multiply(p, 1 - share, out=p, where=mask)
-        else:
-            np.multiply(mask, -share, out=s)
-            np.add(s, 1, out=s)
-            np.multiply(p, s, out=p)
+    def _decay(self, lr: float) -> float:
+        return lr * self.decay
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (AdamW, Adam, SGD, RMSprop)}

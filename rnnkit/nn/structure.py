@@ -56,6 +56,9 @@ class Chain(Layer):
             dy, dstates[i] = self.layers[i].backward(dy, tape, dstates[i], below[i])
         return dy, tuple(dstates)
 
+    def spares_output(self) -> bool:
+        return bool(self.layers) and self.layers[-1].spares_output()
+
 
 @dataclass(eq=False)
 class Sum(Layer):
@@ -86,6 +89,9 @@ class Sum(Layer):
             part, dstates[i] = self.layers[i].backward(dy, tape, dstates[i], want_dx)
             dx = part if dx is None else _add(dx, part)
         return dx, tuple(dstates)
+
+    def spares_output(self) -> bool:
+        return True  # the total is nobody's own
 
 
 def _add(a: Any, b: Any) -> Any:

@@ -119,6 +119,7 @@ class LanguageJob:
         self.per_epoch = self.span // self.length
         self.options = plain(o)
         self.plan: Plan = plan_of(o)
+        self.turned = (0, 0)  # an epoch, and how far the text is turned in it
 
     @property
     def parts(self) -> dict[str, str]:
@@ -161,11 +162,15 @@ class LanguageJob:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
         epoch, i = divmod(step, self.per_epoch)
         ids = self.ids["fit"]
-        rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
-        offset = int(rng.integers(0, len(ids))) if epoch else 0
-        starts = offset + np.arange(self.rows) * self.span + i * self.length
-        window = ids[(starts + np.arange(self.length + 1)[:, None]) % len(ids)]
+        window = side_by_side_window(ids, self._offset(epoch) + i * self.length, self.rows, self.span, self.length + 1)
         return Batch(window[:-1], window[1:], fresh=i == 0)
+
+    def _offset(self, epoch: int) -> int:
+        """Where the first row begins."""
+        if self.turned[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=epoch << 128))
+            self.turned = epoch, int(rng.integers(0, len(self.ids["fit"]))) if epoch else 0
+        return self.turned[1]
 
     def select(self, network: Network) -> float:
         """Nats per token over the selecting pieces, read side by side."""
@@ -213,6 +218,15 @@ def _cut(text: str, start: int, stop: int, share: float) -> int:
         if end >= 0:
             return end + 1
     return at
+
+
+def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, length: int) -> np.ndarray:
+    """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view unless a row does."""
+    start %= len(ids)
+    if start + (rows - 1) * span + length <= len(ids):
+        at, step = ids.itemsize * start, ids.itemsize
+        return np.ndarray((length, rows), ids.dtype, ids, at, (step, span * step))  # within ids, or NumPy refuses
+    return ids[(start + np.arange(rows) * span + np.arange(length)[:, None]) % len(ids)]
 
 
 def _stretches(length: int, share: float) -> list[tuple[int, int]]:

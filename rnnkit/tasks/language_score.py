@@ -56,7 +56,7 @@ def token_nats(network: Network, window: Window, vocabulary: int) -> np.ndarray:
     nats = np.empty(counts.shape)
     for part in passes(len(counts), ids.shape[1], vocabulary):
         logits, state = network.forward(ids[part], state, tape.begin())
-        nats[part] = loss.nats(logits, ids[1:][part])
+        nats[part] = loss.nats(logits, ids[1:][part], network.engine)
     return nats.T[counts.T]
 
 

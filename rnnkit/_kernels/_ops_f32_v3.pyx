@@ -1,0 +1,3 @@
+# The operations in float32, built for x86-64-v3; all that they share is in ops.pxi.
+include "float32.pxi"
+include "ops.pxi"

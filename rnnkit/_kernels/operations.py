@@ -1,0 +1,65 @@
+"""What a training step does outside the recurrent layers: dense products, embeddings, losses, optimisers, norms.
+
+Notation: N rows, K inputs, V outputs or classes.  Arrays are C-contiguous, float32 or float64, all of one dtype in a
+call; ids are intp and within bounds.  A backend exports ``OPS``, whose functions are
+
+``dense(W, b, old=None) -> weights``
+    IN ``W [K,V]``, ``b [V]``.  Opaque (packed), and made again whenever the parameters change; until then it may
+    read W and b.  The memory of ``old``, earlier weights that are no longer needed, may be taken over.
+``dense_forward(weights, x, activation, y, threads)``
+    IN ``x [N,K]``; OUT ``y [N,V]`` = activation(x W + b), one of linear, relu, tanh, sigmoid.
+``dense_backward(weights, x, da, dW, db, dx, threads)``
+    IN ``da [N,V]``: gradient before the activation; INOUT ``dW``, ``db``: added to; OUT ``dx [N,K]`` or None.
+``gather(table, ids, y, threads)`` and ``scatter(dy, ids, table, threads)``
+    OUT ``y [N,K]`` = table[ids]; INOUT ``table [V,K]``: each row of ``dy [N,K]`` is added at its id.
+``softmax_cross_entropy(z, ids, weight, scale, smooth, g, losses, threads)``
+    IN ``z [N,V]``, ``weight [N]`` in float64 or None (1), ``smooth``: the share of every class; OUT ``losses [N]`` in
+    float64: weight·(ln Σ eᶻ − Σ q·z); OUT ``g [N,V]``: scale·weight·(softmax(z) − q), in the memory of z or another,
+    or None.  A row of weight 0 is not looked at: loss and gradient are 0.
+``step(rule, p, g, m, v, mask, scalars, scale, decay, tiny, clear, threads)``
+    One update by the ``rule`` sgd, rmsprop or adam: INOUT ``p``, its moments ``m`` and ``v`` (None where there is
+    none); IN ``g``, taken ``scale`` times, and set to zero afterwards if ``clear``; ``decay``: the share that p loses
+    first, where ``mask`` (uint8, or None: everywhere) is 1.  Moments whose absolute value is below ``tiny`` become 0.
+    ``scalars``: (η, ε, β of m, β of v, nesterov), those of ``nn/optim.py``.
+``square_sum(g, threads) -> float``
+    Σ g² in float64.
+
+Results do not depend on ``threads`` (NumPy's BLAS apart).  Operations never check: ``nn`` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit._kernels import choose
+
+
+class Ops(NamedTuple):
+    """The operations of one backend (see the module's docstring)."""
+
+    dense: Callable[..., Any]
+    dense_forward: Callable[..., None]
+    dense_backward: Callable[..., None]
+    gather: Callable[..., None]
+    scatter: Callable[..., None]
+    softmax_cross_entropy: Callable[..., None]
+    step: Callable[..., None]
+    square_sum: Callable[[np.ndarray, int], float]
+
+
+MODULES: dict[str, str] = {
+    "cython": "rnnkit._kernels.cython_ops",
+    "numba": "rnnkit._kernels.numba_ops",
+    "numpy": "rnnkit._kernels.reference_ops",
+}
+"""Backend name → module of its operations."""
+
+
+def load_ops(backend: str = "auto") -> Ops:
+    """The operations of a backend; one named outright never falls back to another."""
+    ops: Ops = importlib.import_module(MODULES[choose(backend)]).OPS
+    return ops

@@ -1,0 +1,58 @@
+# How many threads an operation is worth, and which share of the work is whose.
+
+cdef int forked = 0  # a child process has none of its parent's threads
+
+cdef enum:
+    WORTH = 400000  # multiply-adds that pay for waking another thread
+    EACH = 24  # multiply-adds in whose time one element of a pass over memory is done
+
+
+def one_thread():
+    """From now on every operation runs in the calling thread: for the child of a fork."""
+    global forked
+    forked = 1
+
+
+cdef int team_size(int threads, Py_ssize_t shares, double work) noexcept nogil:
+    """How many of ``threads`` are worth waking for that many indivisible shares and multiply-adds."""
+    if forked or not OPENMP:
+        return 1
+    return <int>max(1, min(<double>threads, min(<double>shares, work / WORTH)))
+
+
+cdef inline Py_ssize_t share_start(Py_ssize_t n, int thread, int team) noexcept nogil:
+    """Where this thread's share of n elements begins: at a whole group of lanes."""
+    return n if thread == team else n // LANES * thread // team * LANES
+
+
+cdef real[::1] aligned(Py_ssize_t n, bint zero):
+    """n numbers that start on a cache line."""
+    cdef real[::1] raw = (np.zeros if zero else np.empty)(n + LANES, DTYPE)
+    cdef Py_ssize_t skip = (64 - <uintptr_t>&raw[0] % 64) % 64 // sizeof(real)
+    return raw[skip : skip + n]
+
+
+cdef inline real lanes_sum(real* a) noexcept nogil:
+    """The sum of a group of lanes, halved again and again; ``a`` is overwritten."""
+    cdef int l
+    if LANES == 16:
+        for l in range(8):
+            a[l] += a[l + 8]
+    for l in range(4):
+        a[l] += a[l + 4]
+    for l in range(2):
+        a[l] += a[l + 2]
+    return a[0] + a[1]
+
+
+cdef inline real lanes_max(real* a) noexcept nogil:
+    """The largest of a group of lanes; ``a`` is overwritten."""
+    cdef int l
+    if LANES == 16:
+        for l in range(8):
+            a[l] = a[l + 8] if a[l + 8] > a[l] else a[l]
+    for l in range(4):
+        a[l] = a[l + 4] if a[l + 4] > a[l] else a[l]
+    for l in range(2):
+        a[l] = a[l + 2] if a[l + 2] > a[l] else a[l]
+    return a[1] if a[1] > a[0] else a[0]
