@@ -231,8 +231,10 @@ def quantize(
 
     >>> rnnkit.api.quantize("runs/chat", "chat.txt")["metrics"]    # doctest: +SKIP
     """
-    from rnnkit.nn.quantized import shrink
+    from rnnkit.nn.quantized import FORMS, shrink
 
+    if weights not in FORMS:
+        raise UsageError(f"--weights is one of {', '.join(FORMS)}, not {weights!r}")
     path = Path(run)
     target = free_path(path.with_name(f"{path.stem if path.is_file() else path.resolve().name}-{weights}"))
     target = target if out is None else Path(out)

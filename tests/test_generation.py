@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import rnnkit
 from rnnkit._kernels import BACKENDS, generation
 from rnnkit._kernels.generation import GENERATORS, RECENT, TABLE, Rules
 from rnnkit._kernels.quantization import WEIGHTS
@@ -234,3 +240,42 @@ def test_work_that_ends_early_ends_the_run():
 
 def test_the_generators_are_loaded_by_name(backend):
     assert generation.load(backend).generate is not None
+
+
+def test_every_instruction_set_gives_the_definition(make, variant, rng, tmp_path):
+    """The builds that this machine can run, each in a process of its own; int8 sums are exact, whatever takes them."""
+    cython_kernels = pytest.importorskip("rnnkit._kernels.cython_kernels")
+    network, ids = make(variant, 70, 40, 2), rng.integers(0, 70, 20)
+    np.savez(tmp_path / "network.npz", ids=ids, values=network.parameters.values)
+    (tmp_path / "network.json").write_text(json.dumps(network.describe()))
+    for name, (_, level) in cython_kernels._LEVELS.items():
+        if level > cython_kernels._module("f32", "baseline").level():
+            continue
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", READ, os.fspath(tmp_path)],
+            env={**os.environ, "RNNKIT_ISA": name, "PYTHONPATH": os.fspath(Path(rnnkit.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = np.load(tmp_path / "logits.npz")
+        for weights in WEIGHTS:
+            expected = read(network, "numpy", ids, weights)[0]
+            atol = TOLERANCE[weights] * np.abs(expected).max()
+            np.testing.assert_allclose(found[weights], expected, rtol=0, atol=atol, err_msg=f"{name} {weights}")
+
+
+READ = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from rnnkit.nn import Network
+from rnnkit.nn.generation import Writer
+folder = Path(sys.argv[1])
+given = np.load(folder / "network.npz")
+network = Network.from_description(json.loads((folder / "network.json").read_text())).configure("cython", 1)
+network.parameters.assign(given["values"])
+forms = ("float32", "bfloat16", "int8")
+np.savez(folder / "logits.npz", **{form: Writer(network, 99, weights=form).logits(given["ids"]) for form in forms})
+"""

@@ -79,12 +79,30 @@ def test_temperature_zero_is_the_likeliest(model):
         ({"top_k": 0}, "--top-k"),
         ({"top_p": 0}, "--top-p"),
         ({"top_p": 1.5}, "--top-p"),
+        ({"repetition_penalty": 0.5}, "--repetition-penalty"),
+        ({"no_repeat": 0}, "--no-repeat"),
         ({"length": -1}, "--length"),
     ],
 )
 def test_senseless_settings_are_refused(model, options, words):
     with pytest.raises(UsageError, match=words):
         model.generate("x", **options)
+
+
+def test_no_run_comes_twice_and_the_penalty_changes_the_text(model):
+    plain = "".join(model.generate("Le chat", length=300, temperature=0))
+    bound = "".join(model.generate("Le chat", length=300, temperature=0, no_repeat=12))
+    runs = [bound[i : i + 12] for i in range(len(bound) - 11)]
+    assert len(set(runs)) == len(runs)
+    assert len({plain[i : i + 12] for i in range(len(plain) - 11)}) < len(runs)
+    assert "".join(model.generate("Le chat", length=300, temperature=0, repetition_penalty=1.5)) != plain
+
+
+def test_text_comes_in_pieces_of_whole_characters(model):
+    pieces = list(model.generate("Où", length=1000, temperature=1.5))
+    assert len(pieces) > 10
+    assert pieces[0] == "Où"
+    assert all(piece.encode("utf-8").decode("utf-8") == piece for piece in pieces)
 
 
 def test_sampler_draws_in_proportion_and_within_bounds():

@@ -7,6 +7,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 /* Both ways: OUT sums [groups * 16] of vector * weights over 4 * quads rows, quads even, groups 1 to 4.
@@ -71,6 +73,31 @@ static void rnnkit_sums_plain(int groups, ptrdiff_t quads, const uint8_t *vector
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(q), p), ones));
         }
         _mm256_storeu_si256((__m256i *)(sums + 8 * g), sum);
+    }
+}
+#elif defined(__SSE2__)
+/* Bytes widened to 16 bits: pairs multiplied and added, two registers for the two halves of four columns. */
+static void rnnkit_sums_plain(int groups, ptrdiff_t quads, const uint8_t *vector, const int8_t *weights,
+                              const int32_t *start, int32_t *sums) {
+    const __m128i middle = _mm_set1_epi8((char)0x80);
+    ptrdiff_t k;
+    int g;
+    (void)start;
+    for (g = 0; g < 4 * groups; g++) { /* 4 columns a register */
+        const int8_t *w = weights + 16 * g;
+        __m128 low, high;
+        __m128i a = _mm_setzero_si128(), b = a;
+        for (k = 0; k < quads; k++, w += 64 * groups) {
+            __m128i q = _mm_xor_si128(_mm_set1_epi32(((const int32_t *)vector)[k]), middle);
+            __m128i p = _mm_loadu_si128((const __m128i *)w);
+            q = _mm_srai_epi16(_mm_unpacklo_epi8(q, q), 8);
+            a = _mm_add_epi32(a, _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(p, p), 8), q));
+            b = _mm_add_epi32(b, _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(p, p), 8), q));
+        }
+        low = _mm_castsi128_ps(a), high = _mm_castsi128_ps(b); /* shuffled as bits only */
+        a = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+        b = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+        _mm_storeu_si128((__m128i *)(sums + 4 * g), _mm_add_epi32(a, b));
     }
 }
 #else

@@ -19,7 +19,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Forecast with a trained run.",
     "generate": "Write text with a trained run, from the words you give.",
     "evaluate": "Score a trained run on DATA, beside the simple baselines.",
-    "quantize": "Keep the weights of a run in fewer bits, and measure what that costs.",
+    "quantize": "Keep a run's weights in 8 or 16 bits, and say what it costs.",
     "info": "Show the network of a run, or this machine and the runs here.",
     "bench": "Time the kernels on this machine, beside the reference.",
     "example": "Copy a bundled sample out, or list the samples.",

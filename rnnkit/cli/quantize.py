@@ -38,7 +38,7 @@ def quantize(
     backend: str | None,
     json: bool,
 ) -> None:
-    """Keep the weights of a run in fewer bits, and measure what that costs.
+    """Keep a run's weights in 8 or 16 bits, and say what it costs.
 
     RUN is a run's folder or a model file. Both runs are measured on DATA (- is standard input): a text's first
     100,000 tokens, forecasts as evaluate scores them. Without DATA a language run is measured on a text that it writes

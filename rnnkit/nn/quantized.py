@@ -11,16 +11,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnnkit._kernels.quantization import WEIGHTS, from_bfloat16, from_int8, to_bfloat16, to_int8
-from rnnkit.errors import ModelFileError, UsageError
+from rnnkit.errors import ModelFileError
 
+FORMS = WEIGHTS[1:]
+"""What matrices can be quantised to."""
 SCALE = "scale."
 """What the names of scales begin with."""
 
 
 def shrink(arrays: Mapping[str, np.ndarray], weights: str) -> dict[str, np.ndarray]:
-    """Float32 arrays with every matrix in the form ``weights``; ``UsageError`` for a form that does not exist."""
-    if weights not in WEIGHTS:
-        raise UsageError(f"--weights is one of {', '.join(WEIGHTS[1:])}, not {weights!r}")
+    """Float32 arrays with every matrix in the form ``weights``."""
     found: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         if array.ndim != 2 or weights == "float32":
