@@ -18,6 +18,7 @@ from rnnkit import _kernels
 from rnnkit._kernels import Span
 from rnnkit.cells import Cell, get_cell
 from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.nn.passes import unit_steps
 
 WORKS = ("infer", "train")
 TOLERANCE = 1e-4
@@ -99,9 +100,10 @@ class KernelRun:
         B, T, _, H = problem.shape
         self.name, self.problem = backend, problem
         self.kernels = _kernels.load(backend, problem.cell.variant())
-        self.weights = self.kernels.prepare(problem.params)
+        self.threads = threads
+        self.weights = self.kernels.prepare(problem.params, threads=threads)
         self.taped, self.untaped = (self.kernels.allocate(self.weights, T, B, training) for training in (True, False))
-        self.span = Span(0, T, threads=threads)
+        self.span, self.unit = Span(0, T, threads=threads), unit_steps(B)
         self.states = tuple(np.empty((T + 1, B, H), np.float32) for _ in problem.first)
         for state, first in zip(self.states, problem.first, strict=True):
             state[0] = first
@@ -114,14 +116,16 @@ class KernelRun:
 
     def train(self) -> None:
         problem, kernels, span = self.problem, self.kernels, self.span
-        weights = kernels.prepare(problem.params)  # they change at every step
+        weights = kernels.prepare(problem.params, threads=self.threads)  # they change at every step
         for grad in self.grads.values():
             grad.fill(0)
         for state, last in zip(self.dstates, problem.dlast, strict=True):
             state[...] = last
         kernels.forward(weights, problem.x, self.states, self.taped, span)
-        kernels.backward(weights, problem.x, self.states, self.taped, problem.dy, self.dstates, self.dx, span)
-        kernels.accumulate(weights, problem.x, self.states, self.taped, self.grads, span)
+        for start in reversed(range(0, span.stop, self.unit)):  # as nn.passes goes back
+            part = span._replace(start=start, stop=min(start + self.unit, span.stop))
+            kernels.backward(weights, problem.x, self.states, self.taped, problem.dy, self.dstates, self.dx, part)
+            kernels.accumulate(weights, problem.x, self.states, self.taped, self.grads, part)
 
     def results(self) -> dict[str, np.ndarray]:
         self.infer()

@@ -7,9 +7,9 @@ slot T, so the state after step t is slot t+1 forward and slot t in reverse.
 
 A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, whose functions are
 
-``prepare(params, table=None, precision="float32") -> Weights``
+``prepare(params, table=None, precision="float32", threads=1) -> Weights``
     IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed,
-    transposed) and is made again whenever the parameters change.  With a ``table [V,I]``, an embedding, the ``x``
+    transposed) and is made again whenever the parameters change; they may be read until ``backward`` is done.  With a ``table [V,I]``, an embedding, the ``x``
     of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.  With the precision
     ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are rounded to bfloat16
     (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a processor or

@@ -117,7 +117,10 @@ def _flat(array: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
 
 def _kernels(kind: int) -> Kernels:
     def prepare(
-        params: Mapping[str, np.ndarray], table: np.ndarray | None = None, precision: str = "float32"
+        params: Mapping[str, np.ndarray],
+        table: np.ndarray | None = None,
+        precision: str = "float32",
+        threads: int = 1,
     ) -> _Layer:
         if precision != "float32":
             raise UsageError(f"the numba backend has no {precision} products; take --backend cython, or leave it out")

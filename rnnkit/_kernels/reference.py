@@ -152,7 +152,10 @@ def _masked(span: Span, h: np.ndarray) -> np.ndarray:
 
 def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels:
     def prepare(
-        params: Mapping[str, np.ndarray], table: np.ndarray | None = None, precision: str = "float32"
+        params: Mapping[str, np.ndarray],
+        table: np.ndarray | None = None,
+        precision: str = "float32",
+        threads: int = 1,
     ) -> Weights:
         return Weights(params, table, precision)
 

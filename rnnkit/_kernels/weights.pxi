@@ -1,5 +1,9 @@
 # A cell's parameters, packed; and the tape: what one pass leaves for the next.
 
+cdef enum:
+    COPY = 16  # multiply-adds in whose time one number is packed
+
+
 VARIANTS = {"rnn_tanh": RNN_TANH, "rnn_relu": RNN_RELU, "lstm": LSTM, "gru_after": GRU_AFTER, "gru_before": GRU_BEFORE}
 
 
@@ -96,18 +100,29 @@ cdef class Weights:
                 load(&self.bias[(j * self.recipe.G + g) * LANES], source + j * LANES, least(LANES, H - j * LANES))
 
     cdef void _pack_forth(self):
-        cdef Py_ssize_t I = self.I, H = self.H, depth = I + H, ld = self.W.shape[1], shares = self.panels
-        cdef int G = self.recipe.x_gates, team = team_size(self.threads, self.panels, <double>depth * ld)
-        if self.variant <= RNN_RELU:
-            self.forth = aligned(groups_up(H) * depth, False)
-            pack(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H)
-            pack(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H)
-            return
-        self.forth = aligned(self.panels * G * LANES * depth, False)
-        pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, 0, self.panels)
-        pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, 0, self.panels)
+        cdef Py_ssize_t depth = self.I + self.H
+        cdef int team = team_size(self.threads, self.panels, <double>depth * self.W.shape[1] * COPY)
+        self.forth = aligned(self.panels * (self.width if self.variant <= RNN_RELU else self.recipe.x_gates * LANES) * depth,
+                             False)
         if self.variant == GRU_BEFORE:
-            self.candidate = aligned(groups_up(H) * depth, False)
+            self.candidate = aligned(groups_up(self.H) * depth, False)
+        if team == 1:
+            self._pack_forth_share(0, 1)
+        else:
+            with nogil, parallel(num_threads=team):
+                self._pack_forth_share(rnnkit_thread(), rnnkit_team())
+
+    cdef void _pack_forth_share(self, int thread, int team) noexcept nogil:
+        cdef Py_ssize_t I = self.I, H = self.H, depth = I + H, ld = self.W.shape[1]
+        cdef Py_ssize_t first = self.panels * thread // team, last = self.panels * (thread + 1) // team
+        cdef int G = self.recipe.x_gates
+        if self.variant <= RNN_RELU:
+            pack_panels(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H, first, last)
+            pack_panels(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H, first, last)
+            return
+        pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, first, last)
+        pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, first, last)
+        if self.variant == GRU_BEFORE and thread == 0:
             pack(&self.candidate[0], depth, 0, &self.W[0, 2 * H], ld, 1, I, H)
             pack(&self.candidate[0], depth, I, &self.R[0, 2 * H], ld, 1, H, H)
 
@@ -140,19 +155,33 @@ cdef class Weights:
         for u from 0 <= u < I by PANEL:
             zip_weights(&self.low_back_x[u * K], &self.back_x[u * K], K, groups_up(least(PANEL, I - u)))
 
-    cdef void _pack_back(self):
-        cdef Py_ssize_t I = self.I, H = self.H, ld = self.W.shape[1], K = groups_up(H)
-        cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
-        cdef int* last_gate = [2]
-        self.back = aligned(groups_up(H) * K * G, False)
-        self.back_x = aligned(groups_up(I) * K * all_gates, False)
-        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, 0, (H + PANEL - 1) // PANEL)
-        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, 0, (I + PANEL - 1) // PANEL)
+    cdef void _pack_back(self, int threads):
+        cdef Py_ssize_t K = groups_up(self.H), blocks = (self.H + PANEL - 1) // PANEL + (self.I + PANEL - 1) // PANEL
+        cdef int team = team_size(threads, blocks, <double>(self.I + self.H) * self.W.shape[1] * COPY)
+        self.back = aligned(groups_up(self.H) * K * self.recipe.back_gates, False)
+        self.back_x = aligned(groups_up(self.I) * K * (3 if self.variant >= GRU_AFTER else self.recipe.back_gates), False)
         if self.variant == GRU_BEFORE:
-            self.back_n = aligned(groups_up(H) * K, False)
-            pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, 0, (H + PANEL - 1) // PANEL)
+            self.back_n = aligned(groups_up(self.H) * K, False)
+        if team == 1:
+            self._pack_back_share(0, 1)
+        else:
+            with nogil, parallel(num_threads=team):
+                self._pack_back_share(rnnkit_thread(), rnnkit_team())
         if self.rounded:
             self._round_back()
+
+    cdef void _pack_back_share(self, int thread, int team) noexcept nogil:
+        """This thread's share of the panels of Rᵀ, then of Wᵀ."""
+        cdef Py_ssize_t I = self.I, H = self.H, ld = self.W.shape[1]
+        cdef Py_ssize_t of_h = (H + PANEL - 1) // PANEL, of_x = (I + PANEL - 1) // PANEL
+        cdef Py_ssize_t first = (of_h + of_x) * thread // team, last = (of_h + of_x) * (thread + 1) // team
+        cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
+        cdef int last_gate[1]
+        last_gate[0] = 2
+        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, first, least(last, of_h))
+        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, max(0, first - of_h), last - of_h)
+        if self.variant == GRU_BEFORE:
+            pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, first, least(last, of_h))
 
     cdef Pass _pass(self):
         """A record with the sizes and weights filled in."""
@@ -205,7 +234,7 @@ cdef class Weights:
         if x.shape[1] == 0 or span.start >= span.stop:
             return
         if self.back is None:
-            self._pack_back()
+            self._pack_back(threads)
         p = begin(self, x, states, tape, span)
         p.dy, p.dh = &dy[0, 0, 0], &dh[0, 0]
         if p.variant == LSTM:

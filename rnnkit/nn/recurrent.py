@@ -189,8 +189,7 @@ class Recurrent(Layer):
             key = prefix, id(table)
             if key not in self._prepared.weights:
                 params = {name: self.p[prefix + name] for name in self._names}
-                more = {} if self.precision == "float32" else {"precision": self.precision}
-                weights = kernels.prepare(params, **({} if table is None else {"table": table}), **more)
+                weights = kernels.prepare(params, table, self.precision, self.threads)
                 self._prepared.weights[key] = weights, table
             packed.append(self._prepared.weights[key][0])
         return packed
