@@ -132,7 +132,7 @@ def test_what_is_set_for_the_work_is_not_left_set_between_events(tmp_path):
 def test_an_infinite_gradient_is_reported_though_values_are_clipped(tmp_path):
     job = TinyJob(clip_value=0.5)
     loss = job.loss
-    job.loss = lambda y, t, w, out, engine: (loss(y, t, w)[0], np.full_like(y, np.inf))
+    job.loss = lambda y, t, w=None, out=None, engine=None: (loss(y, t, w)[0], np.full_like(y, np.inf))
     with pytest.raises(DivergedError), np.errstate(all="ignore"):
         list(train(job, tmp_path / "run"))
 
@@ -195,7 +195,7 @@ class Exploding(TinyJob):
         super().__init__(**plan)
         finite, self.exploding = self.loss, False
 
-        def loss(prediction, target, weight, out, engine):
+        def loss(prediction, target, weight=None, out=None, engine=None):
             value, gradient = finite(prediction, target, weight)
             return (math.nan if self.exploding else value), gradient
 
