@@ -1,197 +1,143 @@
-"""The cells in Numba: one row of one step, forward and back, and the small loops that they are made of.
+"""The cells in Numba: what happens to rows of numbers between the products, forward and back, as vectors.
 
-A gate loop is one equation on slices, which is what LLVM can vectorise without a proof that nothing overlaps.
-``1 − v`` is written ``u − u·v``, free of constants of another dtype.
+Forward, gates come in as pre-activations and are left in the tape as gates.  Back, they turn where they stand into
+the gradients of the pre-activations; ``dh`` and ``dc`` come in as gradients of the new states and go out as those of
+the old states, but for what passes through h·R.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import types
-from numba.extending import overload
-
-from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_vector import Slot, lanewise, sigmoid, tanh
 
 
-def _tanh(x):
-    """tanh x = u/(u + 2) with u = e^{2x} − 1, whose Taylor sum near zero is doubled by e^{2y} − 1 = u(u + 2)."""
-    raise NotImplementedError
+@lanewise
+def clear(a: Slot) -> None:
+    a.set(0.0)
 
 
-@overload(_tanh)
-def _compile_tanh(x):
-    # Beyond the limit tanh is 1 to the dtype's precision.  2x is halved to below 0.57 (float32) or 0.63 (float64),
-    # where the first term left out is under 5e-7 of the sum or 6e-13, and e^{2x}, on which that bears, is far from 1.
-    real = np.float32 if x == types.float32 else np.float64
-    limit, halvings, terms = (real(9), 5, 7) if x == types.float32 else (real(20), 6, 12)
-    one, two, scale = real(1), real(2), real(2.0 ** (1 - halvings))
-    inverse = tuple(real(1 / k) for k in range(terms, 1, -1))
-
-    def tanh(x):
-        x = limit if limit < x else x  # in this order a NaN passes
-        x = -limit if x < -limit else x
-        y = x * scale
-        u = one
-        for k in range(terms - 1):
-            u = one + y * inverse[k] * u
-        u = y * u
-        for _ in range(halvings):
-            u = u * (u + two)
-        return u / (u + two)
-
-    return tanh
+@lanewise
+def copy(source: Slot, target: Slot) -> None:
+    target.set(source.get())
 
 
-def _sigmoid(x):
-    """σ(x) = ½ + ½ tanh(x/2)."""
-    raise NotImplementedError
+@lanewise
+def add(source: Slot, total: Slot) -> None:
+    total.set(total.get() + source.get())
 
 
-@overload(_sigmoid)
-def _compile_sigmoid(x):
-    half = np.float32(0.5) if x == types.float32 else np.float64(0.5)
-    return lambda x: half + half * _tanh(half * x)
+@lanewise
+def multiply(a: Slot, b: Slot, product: Slot) -> None:
+    product.set(a.get() * b.get())
 
 
-# Slices assigned whole, as NumPy would, each take Numba a second to compile.
+@lanewise
+def add_masked(source: Slot, mask: Slot, total: Slot) -> None:
+    total.set(total.get() + source.get() * mask.get())
 
 
-@jit
-def row_of(array, k, width):
-    return array[k * width : (k + 1) * width]
+# -- h' = tanh(a) or max(a, 0) -----------------------------------------------------------------
 
 
-@jit
-def clear(array):
-    for j in range(len(array)):
-        array[j] = 0
+@lanewise
+def tanh_units(a: Slot, h: Slot) -> None:
+    h.set(tanh(a.get()))
 
 
-@jit
-def copy(source, target):
-    for j in range(len(target)):
-        target[j] = source[j]
+@lanewise
+def tanh_units_back(a: Slot, h: Slot, dy: Slot, dh: Slot) -> None:
+    new, d = h.get(), dh.get() + dy.get()
+    a.set(d - d * new * new)
+    dh.set(0.0)
 
 
-@jit
-def add_rows(rows, d, out):
-    width = len(out)
-    for k in range(rows):
-        row = row_of(d, k, width)
-        for j in range(width):
-            out[j] += row[j]
+@lanewise
+def relu_units(a: Slot, h: Slot) -> None:
+    h.set(a.get().where("<", 0.0, 0.0, a.get()))
 
 
-@jit
-def multiply(a, b, out):
-    for j in range(len(out)):
-        out[j] = a[j] * b[j]
+@lanewise
+def relu_units_back(a: Slot, h: Slot, dy: Slot, dh: Slot) -> None:
+    a.set(h.get().where(">", 0.0, dh.get() + dy.get(), 0.0))
+    dh.set(0.0)
 
 
-@jit
-def fill_rows(rows, bias, out):
-    for k in range(rows):
-        copy(bias, row_of(out, k, len(bias)))
+# -- c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') --------------------------------------------------------
 
 
-# -- one row of one step -----------------------------------------------------------------------
-# IN pre-activations, turned into gates where they stand; OUT the new states.  Back: INOUT dh and dc, gradients of the
-# new states in and, but for what passes through h·R, of the old states out; OUT the gradients of the pre-activations.
+@lanewise
+def lstm_units(a_i: Slot, a_f: Slot, a_g: Slot, a_o: Slot, c_old: Slot, c_new: Slot, h: Slot) -> None:
+    i, f, g, o = sigmoid(a_i.get()), sigmoid(a_f.get()), tanh(a_g.get()), sigmoid(a_o.get())
+    c = f * c_old.get() + i * g
+    c_new.set(c)
+    h.set(o * tanh(c))
+    for slot, gate in ((a_i, i), (a_f, f), (a_g, g), (a_o, o)):
+        slot.set(gate)
 
 
-@jit
-def rnn_row(relu, a, h):
-    for j in range(len(h)):
-        if not relu:
-            h[j] = _tanh(a[j])
-        elif a[j] < 0:
-            h[j] = 0
-        else:
-            h[j] = a[j]
+@lanewise
+def lstm_units_back(
+    a_i: Slot, a_f: Slot, a_g: Slot, a_o: Slot, c_old: Slot, c_new: Slot, dy: Slot, dh: Slot, dc: Slot
+) -> None:
+    i, f, g, o = a_i.get(), a_f.get(), a_g.get(), a_o.get()
+    d, t = dh.get() + dy.get(), tanh(c_new.get())
+    e = dc.get() + d * o * (1.0 - t * t)  # gradient of c'
+    a_i.set(e * g * i * (1.0 - i))
+    a_f.set(e * c_old.get() * f * (1.0 - f))
+    a_g.set(e * i * (1.0 - g * g))
+    a_o.set(d * t * o * (1.0 - o))
+    dc.set(e * f)
+    dh.set(0.0)
 
 
-@jit
-def rnn_row_back(relu, h, dh, da):
-    for j in range(len(h)):
-        if not relu:
-            da[j] = dh[j] - dh[j] * h[j] * h[j]
-        elif h[j] > 0:
-            da[j] = dh[j]
-        else:
-            da[j] = 0
-    clear(dh)
+# -- h' = n − z ⊙ n + z ⊙ h, n = tanh(a_n + r ⊙ q), q = h·R_n + bn (after), or n = tanh(a_n + (r ⊙ h)·R_n) (before) ---
 
 
-@jit
-def squash(a):
-    for j in range(len(a)):
-        a[j] = _sigmoid(a[j])
+@lanewise
+def gru_after_units(a_n: Slot, a_r: Slot, a_z: Slot, q: Slot, h_old: Slot, h: Slot) -> None:
+    r, z = sigmoid(a_r.get()), sigmoid(a_z.get())
+    n = tanh(a_n.get() + r * q.get())
+    h.set(n - z * n + z * h_old.get())
+    for slot, gate in ((a_n, n), (a_r, r), (a_z, z)):
+        slot.set(gate)
 
 
-@jit
-def bend(a):
-    for j in range(len(a)):
-        a[j] = _tanh(a[j])
+@lanewise
+def gru_after_units_back(a_n: Slot, a_r: Slot, a_z: Slot, q: Slot, h_old: Slot, dy: Slot, dh: Slot) -> None:
+    n, r, z, d = a_n.get(), a_r.get(), a_z.get(), dh.get() + dy.get()
+    dn = (d - d * z) * (1.0 - n * n)
+    a_z.set(d * (h_old.get() - n) * z * (1.0 - z))
+    a_r.set(dn * q.get() * r * (1.0 - r))
+    a_n.set(dn)
+    q.set(dn * r)
+    dh.set(d * z)
 
 
-@jit
-def lstm_row(a, c0, c, h):
-    H = len(h)
-    i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H : 4 * H]
-    squash(a[: 2 * H])
-    bend(g)
-    squash(o)
-    for j in range(H):
-        c[j] = f[j] * c0[j] + i[j] * g[j]
-    for j in range(H):
-        h[j] = o[j] * _tanh(c[j])
+@lanewise
+def gru_before_gates(a_r: Slot, a_z: Slot, left: Slot, reset: Slot) -> None:
+    r = sigmoid(a_r.get())
+    reset.set(r * left.get())
+    a_r.set(r)
+    a_z.set(sigmoid(a_z.get()))
 
 
-@jit
-def lstm_row_back(a, c0, c, dh, dc, da):
-    H = len(c)
-    i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H : 4 * H]
-    di, df, dg, do = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H : 4 * H]
-    for j in range(H):
-        dg[j] = _tanh(c[j])  # until dg itself is known
-    for j in range(H):
-        do[j] = dh[j] * dg[j] * (o[j] - o[j] * o[j])
-    for j in range(H):
-        dc[j] += o[j] * (dh[j] - dh[j] * dg[j] * dg[j])
-    for j in range(H):
-        di[j] = dc[j] * g[j] * (i[j] - i[j] * i[j])
-    for j in range(H):
-        dg[j] = dc[j] * (i[j] - i[j] * g[j] * g[j])
-    for j in range(H):
-        df[j] = dc[j] * c0[j] * (f[j] - f[j] * f[j])
-    for j in range(H):
-        dc[j] *= f[j]
-    clear(dh)
+@lanewise
+def gru_before_units(a_n: Slot, a_z: Slot, h_old: Slot, h: Slot) -> None:
+    n, z = tanh(a_n.get()), a_z.get()
+    h.set(n - z * n + z * h_old.get())
+    a_n.set(n)
 
 
-@jit
-def gru_row(z, n, h0, h):
-    """IN the candidate n before its tanh."""
-    bend(n)
-    for j in range(len(h)):
-        h[j] = n[j] - z[j] * n[j] + z[j] * h0[j]
+@lanewise
+def gru_before_units_back(a_n: Slot, a_z: Slot, h_old: Slot, dy: Slot, dh: Slot) -> None:
+    n, z, d = a_n.get(), a_z.get(), dh.get() + dy.get()
+    a_z.set(d * (h_old.get() - n) * z * (1.0 - z))
+    a_n.set((d - d * z) * (1.0 - n * n))
+    dh.set(d * z)
 
 
-@jit
-def gru_row_back(z, n, h0, dh, dz, dn):
-    for j in range(len(dh)):
-        dz[j] = dh[j] * (h0[j] - n[j]) * (z[j] - z[j] * z[j])
-    for j in range(len(dh)):
-        u = dh[j] - dh[j] * z[j]
-        dn[j] = u - u * n[j] * n[j]
-    for j in range(len(dh)):
-        dh[j] *= z[j]
-
-
-@jit
-def reset_back(d, v, r, dr):
-    """Of r ⊙ v: INOUT d, of the product in, of v out; OUT dr, before σ."""
-    for j in range(len(r)):
-        dr[j] = d[j] * v[j] * (r[j] - r[j] * r[j])
-    for j in range(len(r)):
-        d[j] *= r[j]
+@lanewise
+def gru_before_reset_back(a_r: Slot, left: Slot, back: Slot) -> None:
+    """INOUT ``back``: gradient of r ⊙ left in, of left out."""
+    r, d = a_r.get(), back.get()
+    a_r.set(d * left.get() * r * (1.0 - r))
+    back.set(d * r)

@@ -1,259 +1,41 @@
-"""Compiled at run time by Numba: fast without a C compiler, one thread, no BLAS.
+"""Compiled at run time by Numba: fast without a C compiler, and without a BLAS.
 
-Notation as in ``_kernels/__init__.py``.  Gates lie side by side in ``a [T,B,width]``, width being G·H rounded up
-to whole panels of ``numba_product``.  The GRU keeps its candidate apart in ``n [T,B,width_n]`` (and h·R_n + bn
-in ``q``), since x and h do not meet it in the same way; ``a`` then holds r and z.
+The door from Python (contract: ``_kernels/__init__.py``): weights and tapes are made here, the passes are shared out
+among threads.  The columns of the gates are those of ``numba_layout``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 
 from rnnkit._kernels import Kernels, Span
-from rnnkit._kernels.numba_cells import (
-    add_rows,
-    clear,
-    copy,
-    fill_rows,
-    gru_row,
-    gru_row_back,
-    lstm_row,
-    lstm_row_back,
-    multiply,
-    reset_back,
-    rnn_row,
-    rnn_row_back,
-    row_of,
-    squash,
+from rnnkit._kernels.numba_gradients import CHUNK, gradients
+from rnnkit._kernels.numba_jit import CACHE
+from rnnkit._kernels.numba_layout import (
+    GRU_AFTER,
+    GRU_BEFORE,
+    LSTM,
+    RNN_RELU,
+    RNN_TANH,
+    Sizes,
+    Tape,
+    Weights,
+    columns,
 )
-from rnnkit._kernels.numba_jit import CACHE, jit
-from rnnkit._kernels.numba_product import VECTOR, outer, pack, padded_width, times
+from rnnkit._kernels.numba_product import PANEL, Rows, aligned, packed, whole
+from rnnkit._kernels.numba_team import run, shares
+from rnnkit._kernels.numba_tokens import number, project_symbols, sum_by_symbol, symbol_gradients
+from rnnkit._kernels.numba_vector import VECTOR
+from rnnkit._kernels.numba_walk import backward, forward
+from rnnkit.errors import UsageError
 
-RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE = range(5)
-
-
-class _Weights(NamedTuple):
-    """One layer, packed for ``times``; names in ``_n`` are the GRU's candidate, ``_t`` is transposed."""
-
-    W: np.ndarray
-    R: np.ndarray
-    b: np.ndarray  # [width]
-    W_t: np.ndarray
-    R_t: np.ndarray
-    W_n: np.ndarray
-    R_n: np.ndarray
-    b_n: np.ndarray  # [width_n]
-    W_nt: np.ndarray
-    R_nt: np.ndarray
-    bn: np.ndarray  # [width_n], h·R_n's own
-
-
-class _Tape(NamedTuple):
-    """Flat buffers; without training the gates are those of one chunk of steps and the gradients are empty."""
-
-    a: np.ndarray  # gates [T,B,width]
-    n: np.ndarray  # candidate [T,B,width_n]
-    q: np.ndarray  # h·R_n + bn of the reset-after GRU [T,B,width_n]
-    da: np.ndarray  # their gradients, before the activations
-    dn: np.ndarray
-    dq: np.ndarray
-    left: np.ndarray  # [rows of a chunk, H]: masked h
-    reset: np.ndarray  # the same: r ⊙ masked h
-    dh: np.ndarray  # [B, width_n]: of the masked h
-    dx: np.ndarray  # [rows of a chunk, I in whole panels]
-    W_sum: np.ndarray  # [I, width]: gradients of the parameters
-    R_sum: np.ndarray  # [H, width]
-    W_n_sum: np.ndarray
-    R_n_sum: np.ndarray
-    b_sum: np.ndarray
-    b_n_sum: np.ndarray
-    bn_sum: np.ndarray
-
-
-class _Sizes(NamedTuple):
-    """Numbers that a pass needs, all of them integers."""
-
-    kind: int
-    inputs: int
-    hidden: int
-    gates: int  # columns of a that are used
-    width: int  # of a
-    width_n: int  # of n and q: H in whole panels
-    width_i: int  # I in whole panels
-    rows: int  # B
-    chunk: int  # steps whose inputs are projected together
-    training: int
-    start: int
-    stop: int
-    reverse: int
-    masked: int
-
-
-@jit
-def _forward(w, tape, size, x, h, c, lengths, mask):
-    kind, B, inputs, H, width, width_n = size.kind, size.rows, size.inputs, size.hidden, size.width, size.width_n
-    gru = kind >= GRU_AFTER
-    done = 0
-    while done < size.stop - size.start:
-        steps = min(size.chunk, size.stop - size.start - done)
-        low = size.stop - done - steps if size.reverse else size.start + done
-        base = low * B if size.training else 0  # first row of this chunk in the buffers of gates
-        fill_rows(steps * B, w.b, tape.a[base * width :])
-        times(steps * B, width, inputs, x[low * B * inputs :], inputs, w.W, tape.a[base * width :], width)
-        if gru:
-            fill_rows(steps * B, w.b_n, tape.n[base * width_n :])
-            times(steps * B, width_n, inputs, x[low * B * inputs :], inputs, w.W_n, tape.n[base * width_n :], width_n)
-        for s in range(steps):
-            t = low + (steps - 1 - s if size.reverse else s)
-            old, new = (t + 1, t) if size.reverse else (t, t + 1)
-            row = base + (t - low) * B
-            left = row_of(h, old, B * H)
-            if size.masked:
-                multiply(left, mask, tape.left[: B * H])
-                left = tape.left
-            times(B, width, H, left, H, w.R, tape.a[row * width :], width)
-            if gru:
-                for b in range(B):
-                    a = row_of(tape.a, row + b, width)
-                    squash(a[: 2 * H])
-                    if kind == GRU_BEFORE:
-                        multiply(a[:H], row_of(left, b, H), row_of(tape.reset, b, H))
-                if kind == GRU_BEFORE:
-                    times(B, width_n, H, tape.reset, H, w.R_n, tape.n[row * width_n :], width_n)
-                else:
-                    fill_rows(B, w.bn, tape.q[row * width_n :])
-                    times(B, width_n, H, left, H, w.R_n, tape.q[row * width_n :], width_n)
-            for b in range(B):
-                h0, h1 = row_of(h, old * B + b, H), row_of(h, new * B + b, H)
-                a = row_of(tape.a, row + b, width)
-                if kind == LSTM:
-                    c0, c1 = row_of(c, old * B + b, H), row_of(c, new * B + b, H)
-                    lstm_row(a, c0, c1, h1)
-                elif gru:
-                    n = row_of(tape.n, row + b, width_n)[:H]
-                    if kind == GRU_AFTER:
-                        q = row_of(tape.q, row + b, width_n)[:H]
-                        for j in range(H):
-                            n[j] += a[j] * q[j]
-                    gru_row(a[H : 2 * H], n, h0, h1)
-                else:
-                    rnn_row(kind == RNN_RELU, a, h1)
-                if t >= lengths[b]:
-                    copy(h0, h1)
-                    if kind == LSTM:
-                        copy(c0, c1)
-        done += steps
-
-
-@jit
-def _backward(w, tape, size, h, c, lengths, mask, dy, dh, dc):
-    kind, B, H, width, width_n = size.kind, size.rows, size.hidden, size.width, size.width_n
-    for s in range(size.stop - size.start):
-        t = size.start + s if size.reverse else size.stop - 1 - s
-        old, new = (t + 1, t) if size.reverse else (t, t + 1)
-        row = t * B
-        for b in range(B):
-            a, da = row_of(tape.a, row + b, width), row_of(tape.da, row + b, width)
-            n, dn = row_of(tape.n, row + b, width_n)[:H], row_of(tape.dn, row + b, width_n)[:H]
-            q, dq = row_of(tape.q, row + b, width_n)[:H], row_of(tape.dq, row + b, width_n)[:H]
-            if t >= lengths[b]:
-                clear(da)
-                clear(dn)
-                clear(dq)
-                continue
-            d, dy_t = row_of(dh, b, H), row_of(dy, row + b, H)
-            for j in range(H):
-                d[j] += dy_t[j]
-            h0, h1 = row_of(h, old * B + b, H), row_of(h, new * B + b, H)
-            if kind == LSTM:
-                lstm_row_back(a, row_of(c, old * B + b, H), row_of(c, new * B + b, H), d, row_of(dc, b, H), da)
-            elif kind >= GRU_AFTER:
-                gru_row_back(a[H : 2 * H], n, h0, d, da[H : 2 * H], dn)
-                if kind == GRU_AFTER:
-                    copy(dn, dq)
-                    reset_back(dq, q, a[:H], da[:H])
-            else:
-                rnn_row_back(kind == RNN_RELU, h1, d, da)
-        clear(tape.dh)
-        if kind == GRU_AFTER:
-            times(B, H, H, tape.dq[row * width_n :], width_n, w.R_nt, tape.dh, width_n)
-        elif kind == GRU_BEFORE:
-            times(B, H, H, tape.dn[row * width_n :], width_n, w.R_nt, tape.dh, width_n)
-            left = row_of(h, old, B * H)
-            if size.masked:
-                multiply(left, mask, tape.left[: B * H])
-                left = tape.left
-            for b in range(B):
-                if t < lengths[b]:
-                    r, dr = row_of(tape.a, row + b, width)[:H], row_of(tape.da, row + b, width)[:H]
-                    reset_back(row_of(tape.dh, b, width_n)[:H], row_of(left, b, H), r, dr)
-        times(B, H, size.gates, tape.da[row * width :], width, w.R_t, tape.dh, width_n)
-        for b in range(B):
-            if t < lengths[b]:
-                d, back = row_of(dh, b, H), row_of(tape.dh, b, width_n)[:H]
-                if size.masked:
-                    keep = row_of(mask, b, H)
-                    for j in range(H):
-                        d[j] += back[j] * keep[j]
-                else:
-                    for j in range(H):
-                        d[j] += back[j]
-
-
-@jit
-def _input_gradient(w, tape, size, dx):
-    B, H, inputs, width_i = size.rows, size.hidden, size.inputs, size.width_i
-    for low in range(size.start, size.stop, size.chunk):
-        rows = min(size.chunk, size.stop - low) * B
-        clear(tape.dx)
-        times(rows, inputs, size.gates, tape.da[low * B * size.width :], size.width, w.W_t, tape.dx, width_i)
-        if size.kind >= GRU_AFTER:
-            times(rows, inputs, H, tape.dn[low * B * size.width_n :], size.width_n, w.W_nt, tape.dx, width_i)
-        for row in range(rows):
-            copy(row_of(tape.dx, row, width_i), row_of(dx, low * B + row, inputs))
-
-
-@jit
-def _weight_gradients(tape, size, x, h, mask):
-    """Into the tape, chunk by chunk: dW = Xᵀ·dA, dR = Hᵀ·dA, and each bias the sum of its column."""
-    kind, B, H, inputs, width, width_n = size.kind, size.rows, size.hidden, size.inputs, size.width, size.width_n
-    for low in range(size.start, size.stop, size.chunk):
-        steps = min(size.chunk, size.stop - low)
-        rows, row = steps * B, low * B
-        da, dn, dq = tape.da[row * width :], tape.dn[row * width_n :], tape.dq[row * width_n :]
-        left = h[(row + B if size.reverse else row) * H :]
-        if size.masked:
-            for s in range(steps):
-                multiply(row_of(left, s, B * H), mask, row_of(tape.left, s, B * H))
-            left = tape.left
-        outer(inputs, width, rows, x[row * inputs :], da, tape.W_sum, width)
-        outer(H, width, rows, left, da, tape.R_sum, width)
-        add_rows(rows, da, tape.b_sum)
-        if kind >= GRU_AFTER:
-            outer(inputs, width_n, rows, x[row * inputs :], dn, tape.W_n_sum, width_n)
-            add_rows(rows, dn, tape.b_n_sum)
-        if kind == GRU_AFTER:
-            outer(H, width_n, rows, left, dq, tape.R_n_sum, width_n)
-            add_rows(rows, dq, tape.bn_sum)
-        elif kind == GRU_BEFORE:
-            for k in range(rows):
-                multiply(row_of(tape.a, row + k, width)[:H], row_of(left, k, H), row_of(tape.reset, k, H))
-            outer(H, width_n, rows, tape.reset, dn, tape.R_n_sum, width_n)
-
-
-# -- the five functions ------------------------------------------------------------------------
-
-_ROWS_AT_ONCE = 240  # rows of a chunk: a whole number of tiles, and its gates stay in the second-level cache
-
-
-def _split(kind: int, H: int) -> int:
-    """Columns of W and R that belong to ``a``: all, but for the GRU's candidate."""
-    return {LSTM: 4 * H, GRU_AFTER: 2 * H, GRU_BEFORE: 2 * H}.get(kind, H)
+_ROWS_AT_ONCE = 48
+"""Rows of a chunk of steps, at least: enough of them for one reading of W."""
 
 
 class _Layer(NamedTuple):
@@ -262,114 +44,177 @@ class _Layer(NamedTuple):
     inputs: int
     hidden: int
     dtype: np.dtype
-    packed: _Weights
+    packed: Weights
+    table: np.ndarray | None
 
 
-class _Pass(NamedTuple):
+class _Symbols:
+    """The symbols of one pass over token ids, and their embeddings."""
+
+    def __init__(self, layer: _Layer, table: np.ndarray, tokens: int) -> None:
+        most = min(tokens, len(table))
+        self.marks = np.full(len(table), -1, np.intp)
+        self.ranks, self.found = np.zeros(tokens, np.intp), np.zeros(most, np.intp)
+        self.rows, self.back = (np.zeros((most, layer.inputs), layer.dtype) for _ in range(2))
+        self.count = 0
+
+    def number(self, table: np.ndarray, ids: np.ndarray, first: int, last: int) -> None:
+        """Number the symbols of the tokens [first, last) and look their embeddings up."""
+        self.count = number(ids.reshape(-1), first, last, self.marks, self.ranks, self.found)
+        np.take(table, self.found[: self.count], axis=0, out=self.rows[: self.count], mode="clip")
+
+
+class _Pass:
     """What ``allocate`` returns."""
 
-    T: int
-    chunk: int
-    training: bool
-    lengths: np.ndarray
-    tape: _Tape
+    def __init__(self, kind: int, layer: _Layer, T: int, B: int, training: bool) -> None:
+        H, dtype, tokens = layer.hidden, layer.dtype, layer.table is not None
+        all_columns, *meet = columns(kind, H)
+        ld = whole(all_columns, dtype)
+        chunk = max(1, min(T, _ROWS_AT_ONCE // max(B, 1)))
+        self.T, self.B, self.lengths = T, B, np.zeros(B, np.intp)
+        self.size = Sizes._make([kind, layer.inputs, H, ld, *meet, B, chunk, int(training), 0, 0, 0, 0, 0, int(tokens)])
+        self.symbols = _Symbols(layer, layer.table, T * B) if layer.table is not None else None
+        self.tape = Tape(
+            a=aligned((T if training else chunk) * B * ld, dtype),
+            reset=aligned((T if training else 1) * B * H * (kind == GRU_BEFORE), dtype),
+            left=aligned(B * H, dtype),
+            back=aligned(B * H * training, dtype),
+            tokens=aligned(len(self.symbols.found) * ld if self.symbols else 0, dtype),
+        )
+        self.rooms = [np.zeros(0, dtype)]
+        self.masked = np.zeros(0, dtype)
+
+    def over(self, span: Span) -> Sizes:
+        """The sizes of a pass over these steps."""
+        self.lengths[:] = self.T if span.lengths is None else span.lengths
+        now = {"reverse": span.reverse, "masked": span.mask is not None, "ragged": span.lengths is not None}
+        return self.size._replace(start=span.start, stop=span.stop, **{name: int(value) for name, value in now.items()})
+
+    def ranks(self) -> np.ndarray:
+        return np.zeros(0, np.intp) if self.symbols is None else self.symbols.ranks
+
+    def room(self, count: int, dtype: np.dtype) -> list[np.ndarray]:
+        """Where each of ``count`` shares of the weight gradients works."""
+        if len(self.rooms) < count or not len(self.rooms[0]):
+            self.rooms = [aligned(CHUNK * PANEL // dtype.itemsize, dtype) for _ in range(count)]
+        return self.rooms
+
+    def masked_h(self, h: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """mask ⊙ h of every step."""
+        if not len(self.masked):
+            self.masked = np.zeros_like(h)
+        return np.multiply(h, mask, out=self.masked[: len(h)])
 
 
-def _padded(vector: np.ndarray) -> np.ndarray:
-    wide = np.zeros(padded_width(len(vector), vector.dtype), vector.dtype)
-    wide[: len(vector)] = vector
-    return wide
+def _flat(array: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
+    """An array as Numba wants it: one dimension, and one type whether or not it may be written to."""
+    return np.empty(0, dtype) if array is None else np.require(array, dtype, ["C", "A", "W"]).reshape(-1)
 
 
 def _kernels(kind: int) -> Kernels:
-    gru = kind >= GRU_AFTER
-
-    def prepare(params: Mapping[str, np.ndarray]) -> _Layer:
-        W, R, b = params["W"], params["R"], params["b"]
-        inputs, H = len(W), len(R)
-        cut, empty = _split(kind, H), np.empty(0, W.dtype)
-
-        def half(columns: slice) -> tuple[np.ndarray, ...]:
-            w, r = W[:, columns], R[:, columns]
-            return pack(w), pack(r), _padded(b[columns]), pack(w.T), pack(r.T)
-
-        candidate = half(slice(cut, None)) if gru else (empty,) * 5
-        bn = _padded(params["bn"]) if kind == GRU_AFTER else empty
-        return _Layer(inputs, H, W.dtype, _Weights._make([*half(slice(cut)), *candidate, bn]))
+    def prepare(
+        params: Mapping[str, np.ndarray], table: np.ndarray | None = None, precision: str = "float32"
+    ) -> _Layer:
+        if precision != "float32":
+            raise UsageError(f"the numba backend has no {precision} products; take --backend cython, or leave it out")
+        W, R, b = (np.ascontiguousarray(params[name]) for name in ("W", "R", "b"))
+        inputs, H, dtype = len(W), len(R), W.dtype
+        cut, R_n, bn = R.shape[1], np.empty((H, 0), dtype), np.empty(0, dtype)
+        if kind == GRU_AFTER:  # r z n of the parameters are n r z in the tape
+            order = np.r_[2 * H : 3 * H, : 2 * H]
+            W, b, bn = np.ascontiguousarray(W[:, order]), b[order], np.array(params["bn"])
+        elif kind == GRU_BEFORE:
+            cut = 2 * H
+            R, R_n = np.ascontiguousarray(R[:, :cut]), np.ascontiguousarray(R[:, cut:])
+        wide = aligned(len(b), dtype)
+        wide[: len(b)] = b
+        weights = Weights(
+            W=packed(W),
+            R=packed(R),
+            R_n=packed(R_n),
+            W_t=packed(W, transposed=True),
+            R_t=packed(R, transposed=True),
+            R_nt=packed(R_n, transposed=True),
+            b=wide,
+            bn=bn,
+            zeros=aligned(max(inputs, H), dtype),
+        )
+        return _Layer(inputs, H, dtype, weights, table)
 
     def allocate(layer: _Layer, T: int, B: int, training: bool) -> _Pass:
-        inputs, H, dtype = layer.inputs, layer.hidden, layer.dtype
-        width, width_n, width_i = (padded_width(n, dtype) for n in (_split(kind, H), H, inputs))
-        chunk = max(1, min(T, _ROWS_AT_ONCE // max(B, 1)))
-        rows = (T if training else chunk) * B
-        after, train, both = kind == GRU_AFTER, int(training), int(training and gru)
+        return _Pass(kind, layer, T, B, training)
 
-        def zeros(*shape: int) -> np.ndarray:
-            return np.zeros(int(np.prod(shape)), dtype)
+    def teams(size: Sizes, threads: int) -> int:
+        """Shares of the rows: two rows at least, since one alone reads the weights as long as two."""
+        columns = size.x_columns + size.h_columns
+        return shares(threads, size.rows // 2, (size.stop - size.start) * size.rows * columns * size.hidden)
 
-        tape = _Tape(
-            a=zeros(rows, width),
-            n=zeros(rows, width_n, gru),
-            q=zeros(rows, width_n, after),
-            da=zeros(rows, width, train),
-            dn=zeros(rows, width_n, both),
-            dq=zeros(rows, width_n, train * after),
-            left=zeros(chunk * B, H),
-            reset=zeros(chunk * B, H, kind == GRU_BEFORE),
-            dh=zeros(B, width_n, train),
-            dx=zeros(chunk * B, width_i, train),
-            W_sum=zeros(inputs, width, train),
-            R_sum=zeros(H, width, train),
-            W_n_sum=zeros(inputs, width_n, both),
-            R_n_sum=zeros(H, width_n, both),
-            b_sum=zeros(width, train),
-            b_n_sum=zeros(width_n, both),
-            bn_sum=zeros(width_n, train * after),
-        )
-        return _Pass(T, chunk, training, np.zeros(B, np.intp), tape)
-
-    def sizes(layer: _Layer, memory: _Pass, span: Span) -> _Sizes:
-        memory.lengths[:] = memory.T if span.lengths is None else span.lengths
-        inputs, H, cut = layer.inputs, layer.hidden, _split(kind, layer.hidden)
-        widths = (padded_width(n, layer.dtype) for n in (cut, H, inputs))
-        steps = (memory.chunk, int(memory.training), span.start, span.stop, int(span.reverse))
-        return _Sizes._make([kind, inputs, H, cut, *widths, len(memory.lengths), *steps, int(span.mask is not None)])
-
-    def flat(array: np.ndarray | None, layer: _Layer) -> np.ndarray:
-        """IN arrays as Numba wants them: one dimension, and one type whether or not they may be written to."""
-        return (
-            np.empty(0, layer.dtype) if array is None else np.require(array, layer.dtype, ["C", "A", "W"]).reshape(-1)
-        )
-
-    def forward(layer, x, states, memory, span: Span) -> None:
+    def forward_(layer: _Layer, x, states, memory: _Pass, span: Span) -> None:
+        size, symbols, dtype, B = memory.over(span), memory.symbols, layer.dtype, memory.B
+        if B == 0 or span.start >= span.stop:
+            return
+        if symbols is not None:
+            symbols.number(layer.table, x, span.start * B, span.stop * B)
+            flops = 2 * symbols.count * layer.inputs * size.x_columns
+            count = shares(span.threads, symbols.count, flops)
+            rows = symbols.rows.reshape(-1)
+            run(count, project_symbols, layer.packed, memory.tape, size, symbols.count, rows)
+        inputs = _flat(None if symbols else x, dtype)
         h, c = states[0].reshape(-1), states[-1].reshape(-1)
-        size = sizes(layer, memory, span)
-        _forward(layer.packed, memory.tape, size, flat(x, layer), h, c, memory.lengths, flat(span.mask, layer))
+        args = size, inputs, memory.ranks(), h, c, memory.lengths, _flat(span.mask, dtype)
+        run(teams(size, span.threads), forward, layer.packed, memory.tape, *args)
 
-    def backward(layer, x, states, memory, dy, dstates, dx, span: Span) -> None:
-        size, mask = sizes(layer, memory, span), flat(span.mask, layer)
+    def backward_(layer: _Layer, x, states, memory: _Pass, dy, dstates, dx, span: Span) -> None:
+        size, dtype = memory.over(span), layer.dtype
+        if memory.B == 0 or span.start >= span.stop:
+            return
         h, c, dh, dc = (array.reshape(-1) for array in (states[0], states[-1], dstates[0], dstates[-1]))
-        _backward(layer.packed, memory.tape, size, h, c, memory.lengths, mask, flat(dy, layer), dh, dc)
-        if dx is not None:
-            _input_gradient(layer.packed, memory.tape, size, dx.reshape(-1))
+        outputs = np.empty(0, dtype) if dx is None else dx.reshape(-1)
+        args = size, h, c, memory.lengths, _flat(span.mask, dtype), _flat(dy, dtype), dh, dc, outputs
+        run(teams(size, span.threads), backward, layer.packed, memory.tape, *args)
 
-    def accumulate(layer, x, states, memory, grads, span: Span) -> None:
-        tape, cut = memory.tape, _split(kind, layer.hidden)
-        for total in tape[-7:]:
-            total[:] = 0
-        size, mask = sizes(layer, memory, span), flat(span.mask, layer)
-        _weight_gradients(tape, size, flat(x, layer), states[0].reshape(-1), mask)
-        for name, main, candidate in (("W", tape.W_sum, tape.W_n_sum), ("R", tape.R_sum, tape.R_n_sum)):
-            grads[name][:, :cut] += main.reshape(len(grads[name]), -1)[:, :cut]
-            if gru:
-                grads[name][:, cut:] += candidate.reshape(len(grads[name]), -1)[:, : layer.hidden]
-        grads["b"][:cut] += tape.b_sum[:cut]
-        if gru:
-            grads["b"][cut:] += tape.b_n_sum[: layer.hidden]
-        if kind == GRU_AFTER:
-            grads["bn"] += tape.bn_sum[: layer.hidden]
+    def accumulate(layer: _Layer, x, states, memory: _Pass, grads, span: Span) -> None:
+        size, tape, symbols, dtype = memory.over(span), memory.tape, memory.symbols, layer.dtype
+        B, H, inputs = memory.B, layer.hidden, layer.inputs
+        if B == 0 or span.start >= span.stop:
+            return
+        first, last = span.start * B, span.stop * B
+        left = states[0][1:] if span.reverse else states[0][:-1]
+        if span.mask is not None:
+            left = memory.masked_h(left, span.mask)
+        L = Rows(left.reshape(-1), first * H, H, 0)
+        reset = Rows(tape.reset, first * H, H, 0)
+        dW, dR, db = (grads[name].reshape(-1) for name in ("W", "R", "b"))
+        out = dW, dR, db, grads["bn"] if kind == GRU_AFTER else np.empty(0, dtype)
 
-    return Kernels(prepare, allocate, forward, backward, accumulate)
+        def sums(K: int, D: Rows, X: Rows, of_x: int, of_h: int) -> None:
+            depth = of_x * inputs + of_h * H
+            tiles = -(-len(db) * dtype.itemsize // PANEL) * (depth // 6 + 1)
+            count = shares(span.threads, tiles, 2 * K * len(db) * depth)
+            rooms = memory.room(count, dtype)
+
+            def work(share: int, count: int) -> None:
+                gradients(share, count, size, K, D, X, L, reset, *out, of_x, of_h, rooms[share])
+
+            run(count, work)
+
+        D = Rows(tape.a, first * size.ld, size.ld, 0)
+        if symbols is None:
+            sums(last - first, D, Rows(_flat(x, dtype), first * inputs, inputs, 0), 1, 1)
+            return
+        sums(last - first, D, Rows(_flat(None, dtype), 0, 0, 0), 0, 1)
+        symbols.number(layer.table, x, first, last)
+        vectors = size.ld * dtype.itemsize // VECTOR
+        count = shares(span.threads, vectors, 8 * (last - first) * size.ld)  # bound by memory: each sum counts for more
+        run(count, sum_by_symbol, tape, size, symbols.count, first, last, symbols.ranks)
+        sums(symbols.count, Rows(tape.tokens, 0, size.ld, 0), Rows(symbols.rows.reshape(-1), 0, inputs, 0), 1, 0)
+        if "E" in grads:
+            count = shares(span.threads, symbols.count, 2 * symbols.count * inputs * size.x_columns)
+            back, E = symbols.back.reshape(-1), grads["E"].reshape(-1)
+            run(count, symbol_gradients, layer.packed, tape, size, symbols.count, symbols.found, back, E)
+
+    return Kernels(prepare, allocate, forward_, backward_, accumulate, tokens=True)
 
 
 KERNELS: dict[str, Kernels] = {
@@ -384,4 +229,4 @@ KERNELS: dict[str, Kernels] = {
 def describe() -> str:
     """Numba and the processor it compiles for."""
     kept = f"code kept in {CACHE}" if CACHE else "compiled anew in each process, for want of a private cache folder"
-    return f"Numba {numba.__version__}, {llvm.get_host_cpu_name()}, {8 * VECTOR}-bit vectors, one thread; {kept}"
+    return f"Numba {numba.__version__}, {llvm.get_host_cpu_name()}, {8 * VECTOR}-bit vectors; {kept}"
