@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,21 @@ CACHE = _cache_folder()
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile at first use, keep in ``CACHE``, run without the GIL; NaN and infinity keep their meaning."""
-    others, config.CACHE_DIR = config.CACHE_DIR, CACHE  # Numba reads it here, once for each function
-    try:
+    with _kept():
         return numba.njit(nogil=True, cache=bool(CACHE), fastmath={"contract"}, error_model="numpy")(function)
+
+
+def compiled(signature: Any, function: Callable[..., Any]) -> Any:
+    """A function compiled now, or read from ``CACHE``, to be called by its address."""
+    with _kept():
+        return numba.cfunc(signature, nopython=True, cache=bool(CACHE))(function)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Numba reads where to keep code here, once for each function."""
+    others, config.CACHE_DIR = config.CACHE_DIR, CACHE
+    try:
+        yield
     finally:
         config.CACHE_DIR = others

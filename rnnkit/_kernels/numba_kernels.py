@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from rnnkit._kernels import Kernels, Span
-from rnnkit._kernels.numba_gradients import CHUNK, gradients
+from rnnkit._kernels.numba_gradients import gradients, room_for
 from rnnkit._kernels.numba_jit import CACHE
 from rnnkit._kernels.numba_layout import (
     GRU_AFTER,
@@ -27,7 +27,7 @@ from rnnkit._kernels.numba_layout import (
     Weights,
     columns,
 )
-from rnnkit._kernels.numba_product import PANEL, Rows, aligned, packed, whole
+from rnnkit._kernels.numba_product import PANEL, Rows, aligned, packed, tile_code, whole
 from rnnkit._kernels.numba_team import run, shares
 from rnnkit._kernels.numba_tokens import number, project_symbols, sum_by_symbol, symbol_gradients
 from rnnkit._kernels.numba_vector import VECTOR
@@ -73,7 +73,10 @@ class _Pass:
         ld = whole(all_columns, dtype)
         chunk = max(1, min(T, _ROWS_AT_ONCE // max(B, 1)))
         self.T, self.B, self.lengths = T, B, np.zeros(B, np.intp)
-        self.size = Sizes._make([kind, layer.inputs, H, ld, *meet, B, chunk, int(training), 0, 0, 0, 0, 0, int(tokens)])
+        code = tile_code(dtype)
+        self.size = Sizes._make(
+            [code, kind, layer.inputs, H, ld, *meet, B, chunk, int(training), 0, 0, 0, 0, 0, int(tokens)]
+        )
         self.symbols = _Symbols(layer, layer.table, T * B) if layer.table is not None else None
         self.tape = Tape(
             a=aligned((T if training else chunk) * B * ld, dtype),
@@ -82,7 +85,7 @@ class _Pass:
             back=aligned(B * H * training, dtype),
             tokens=aligned(len(self.symbols.found) * ld if self.symbols else 0, dtype),
         )
-        self.rooms = [np.zeros(0, dtype)]
+        self.rooms: list[np.ndarray] = []
         self.masked = np.zeros(0, dtype)
 
     def over(self, span: Span) -> Sizes:
@@ -94,10 +97,10 @@ class _Pass:
     def ranks(self) -> np.ndarray:
         return np.zeros(0, np.intp) if self.symbols is None else self.symbols.ranks
 
-    def room(self, count: int, dtype: np.dtype) -> list[np.ndarray]:
+    def room(self, count: int, layer: _Layer) -> list[np.ndarray]:
         """Where each of ``count`` shares of the weight gradients works."""
-        if len(self.rooms) < count or not len(self.rooms[0]):
-            self.rooms = [aligned(CHUNK * PANEL // dtype.itemsize, dtype) for _ in range(count)]
+        while len(self.rooms) < count:
+            self.rooms.append(aligned(room_for(layer.inputs, layer.hidden, layer.dtype), layer.dtype))
         return self.rooms
 
     def masked_h(self, h: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -192,7 +195,7 @@ def _kernels(kind: int) -> Kernels:
             depth = of_x * inputs + of_h * H
             tiles = -(-len(db) * dtype.itemsize // PANEL) * (depth // 6 + 1)
             count = shares(span.threads, tiles, 2 * K * len(db) * depth)
-            rooms = memory.room(count, dtype)
+            rooms = memory.room(count, layer)
 
             def work(share: int, count: int) -> None:
                 gradients(share, count, size, K, D, X, L, reset, *out, of_x, of_h, rooms[share])

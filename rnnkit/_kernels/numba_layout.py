@@ -41,6 +41,7 @@ class Tape(NamedTuple):
 class Sizes(NamedTuple):
     """Numbers that a pass needs, all of them integers."""
 
+    tile: int  # where the code of the tiles is
     kind: int
     inputs: int
     hidden: int

@@ -11,6 +11,7 @@ x·W 0.91, hᵀ·dA 0.79), which is no reason to install 114 MB.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -20,7 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_cells import copy
+from rnnkit._kernels.numba_jit import compiled, jit
 from rnnkit._kernels.numba_vector import VECTOR, load, mask_of, store
 
 ROWS = 6
@@ -38,9 +40,7 @@ class Rows(NamedTuple):
     block: int
 
 
-def _emit_tile(
-    build: ir.IRBuilder, rows: int, vectors: int, scalar: ir.Type, size: int, arguments: Any
-) -> None:
+def _emit_tile(build: ir.IRBuilder, rows: int, vectors: int, scalar: ir.Type, size: int, arguments: Any) -> None:
     """The code of one size of tile; ``arguments`` as in ``tile``."""
     depth, A, row_step, k_step, P, panel_step, S, s_step, C, c_step, columns = arguments
     integer = depth.type
@@ -83,65 +83,86 @@ def _emit_tile(
     build.ret_void()
 
 
-def _tile_function(module: ir.Module, scalar: ir.Type, size: int) -> ir.Function:
-    """All sizes of tiles behind one switch, and never inlined: compiled once, not once for each use."""
-    integer, pointer = ir.IntType(64), scalar.as_pointer()
-    kind = ir.FunctionType(
-        ir.VoidType(),
-        [integer] * 2 + [pointer, integer, integer, pointer, integer, pointer, integer, pointer, integer, integer],
-    )
-    name = f"rnnkit.tile.f{8 * size}"
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, kind, name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    function.attributes.add("nounwind")
-    rows, *arguments = function.args
-    columns, lanes = arguments[-1], VECTOR // size
-    build = ir.IRBuilder(function.append_basic_block("entry"))
-    vectors = build.sdiv(build.add(columns, integer(lanes - 1)), integer(lanes))
-    choice = build.add(build.mul(rows, integer(VECTORS)), vectors)
-    nowhere = function.append_basic_block("nowhere")
-    switch = build.switch(choice, nowhere)
-    build.position_at_end(nowhere)
-    build.unreachable()
-    for r in range(1, ROWS + 1):
-        for v in range(1, VECTORS + 1):
-            block = function.append_basic_block(f"tile{r}x{v}")
-            switch.add_case(integer(r * VECTORS + v), block)
-            build.position_at_end(block)
-            _emit_tile(build, r, v, scalar, size, arguments)
-    return function
+_INTEGER = ir.IntType(64)
+
+
+def _tile_type(scalar: ir.Type) -> ir.FunctionType:
+    i, p = _INTEGER, scalar.as_pointer()
+    return ir.FunctionType(ir.VoidType(), [i, i, p, i, i, p, i, p, i, p, i, i])
 
 
 @intrinsic
-def tile(typing, rows, K, A, ia, rs, ks, P, ip, ps, S, js, ss, C, jc, cs, n):
-    """C[rows,n] = S[rows,n] + A[rows,K] · P[K,n] for 1 to ROWS rows, n up to a panel and K > 0; S may be C.
-
-    In flat arrays A[r, k] stands at ia + r·rs + k·ks, P[k, 0] at ip + k·ps, S[r, 0] at js + r·ss and C[r, 0] at
-    jc + r·cs.  Whole vectors of P are read, of the others only what is named.
-    """
+def _tiles(typing, rows, K, A, rs, ks, P, ps, S, ss, C, cs, n):
+    """All sizes of tiles behind one switch: see ``tile``, with pointers to where each matrix begins."""
 
     def emit(context, build, signature, arguments):
         size = A.dtype.bitwidth // 8
-
-        def place(at):
-            kind = signature.args[at]
-            data = context.make_array(kind)(context, build, value=arguments[at]).data
-            return build.gep(data, [arguments[at + 1]])
-
-        rows, K, rs, ks, ps, ss, cs, n = (arguments[at] for at in (0, 1, 4, 5, 8, 11, 14, 15))
-        function = _tile_function(build.module, context.get_data_type(A.dtype), size)
-        build.call(function, [rows, K, place(2), rs, ks, place(6), ps, place(9), ss, place(12), cs, n])
+        scalar, lanes = context.get_data_type(A.dtype), VECTOR // size
+        function = ir.Function(build.module, _tile_type(scalar), build.module.get_unique_name("tiles"))
+        function.linkage = "internal"
+        inside = ir.IRBuilder(function.append_basic_block("entry"))
+        rows, *others = function.args
+        vectors = inside.sdiv(inside.add(others[-1], _INTEGER(lanes - 1)), _INTEGER(lanes))
+        choice = inside.add(inside.mul(rows, _INTEGER(VECTORS)), vectors)
+        nowhere = function.append_basic_block("nowhere")
+        switch = inside.switch(choice, nowhere)
+        inside.position_at_end(nowhere)
+        inside.unreachable()
+        for r in range(1, ROWS + 1):
+            for v in range(1, VECTORS + 1):
+                block = function.append_basic_block(f"tile{r}x{v}")
+                switch.add_case(_INTEGER(r * VECTORS + v), block)
+                inside.position_at_end(block)
+                _emit_tile(inside, r, v, scalar, size, others)
+        build.call(function, arguments)
         return context.get_dummy_value()
 
-    i = types.intp
-    return types.void(i, i, A, i, i, i, P, i, i, S, i, i, C, i, i, i), emit
+    i = types.int64
+    return types.void(i, i, A, i, i, P, i, S, i, C, i, i), emit
+
+
+def _all_tiles(rows, K, A, rs, ks, P, ps, S, ss, C, cs, n):
+    _tiles(rows, K, A, rs, ks, P, ps, S, ss, C, cs, n)
+
+
+@cache
+def tile_code(dtype: np.dtype) -> int:
+    """The address of the tiles' code, which is compiled once for all who call it."""
+    i, p = types.int64, types.CPointer(types.float32 if dtype == np.float32 else types.float64)
+    return int(compiled(types.void(i, i, p, i, i, p, i, p, i, p, i, i), _all_tiles).address)
+
+
+@intrinsic
+def tile(typing, code, rows, K, A, ia, rs, ks, P, ip, ps, S, js, ss, C, jc, cs, n):
+    """C[rows,n] = S[rows,n] + A[rows,K] · P[K,n] for 1 to ROWS rows, n up to a panel and K > 0; S may be C.
+
+    In flat arrays A[r, k] stands at ia + r·rs + k·ks, P[k, 0] at ip + k·ps, S[r, 0] at js + r·ss and C[r, 0] at
+    jc + r·cs.  Whole vectors of P are read, of the others only what is named.  ``code``: see ``tile_code``.
+    """
+
+    def emit(context, build, signature, arguments):
+        def place(at):
+            data = context.make_array(signature.args[at])(context, build, value=arguments[at]).data
+            return build.gep(data, [arguments[at + 1]])
+
+        code, rows, K, rs, ks, ps, ss, cs, n = (arguments[at] for at in (0, 1, 2, 5, 6, 9, 12, 15, 16))
+        scalar = context.get_data_type(A.dtype)
+        function = build.inttoptr(code, _tile_type(scalar).as_pointer())
+        build.call(function, [rows, K, place(3), rs, ks, place(7), ps, place(10), ss, place(13), cs, n])
+        return context.get_dummy_value()
+
+    i = types.int64
+    return types.void(i, i, i, A, i, i, i, P, i, i, S, i, i, C, i, i, i), emit
 
 
 @jit
-def times(blocks, M, N, K, A, P, S, C):
+def rows_of(array, at, row, block):
+    """``Rows`` of one type, whichever of the numbers are written out where it is called."""
+    return Rows(array, at, row, block)
+
+
+@jit
+def times(code, blocks, M, N, K, A, P, S, C):
     """C = S + A·P, each block [M,K]·[K,N], for a P that ``pack`` laid out; A, S and C are ``Rows``, C may be S."""
     panel, lanes = PANEL // P.itemsize, VECTOR // P.itemsize
     for j in range(0, N, panel):
@@ -153,7 +174,7 @@ def times(blocks, M, N, K, A, P, S, C):
             while m < M:
                 rows = _height(M - m)
                 tile(
-                    rows, K, A.array, a + m * A.row, A.row, 1, P, j * K, step,
+                    code, rows, K, A.array, a + m * A.row, A.row, 1, P, j * K, step,
                     S.array, start + m * S.row, S.row, C.array, c + m * C.row, C.row, n,
                 )  # fmt: skip
                 m += rows
@@ -166,6 +187,9 @@ def _height(rows):
     return (rows + tiles - 1) // tiles
 
 
+_DEPTH = 64  # of a transposed matrix at a time: some cache lines of each row
+
+
 @jit
 def pack(source, K, N, by_k, by_column, P):
     """OUT P: [K,N], element (k, j) at k·by_k + j·by_column, as panels [K][panel], the last as wide as it needs."""
@@ -173,12 +197,15 @@ def pack(source, K, N, by_k, by_column, P):
     for j in range(0, N, panel):
         n = min(panel, N - j)
         step = (n + lanes - 1) // lanes * lanes
-        for low in range(0, K, lanes):  # one line of a transposed matrix at a time
-            high = min(K, low + lanes)
-            for column in range(n):
-                at, to = (j + column) * by_column, j * K + column
-                for k in range(low, high):
-                    P[to + k * step] = source[at + k * by_k]
+        if by_column == 1:
+            copy(K, n, (source, P), (j, j * K), (by_k, step))
+        else:
+            for low in range(0, K, _DEPTH):
+                high = min(K, low + _DEPTH)
+                for column in range(n):
+                    at, to = (j + column) * by_column, j * K + column
+                    for k in range(low, high):
+                        P[to + k * step] = source[at + k * by_k]
 
 
 def whole(columns: int, dtype: np.dtype) -> int:

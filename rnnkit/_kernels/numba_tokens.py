@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rnnkit._kernels import numba_cells as cells
 from rnnkit._kernels.numba_jit import jit
-from rnnkit._kernels.numba_product import Rows, times
+from rnnkit._kernels.numba_product import rows_of, times
 from rnnkit._kernels.numba_vector import VECTOR, flush_denormals, restore
 
 
@@ -36,8 +36,11 @@ def project_symbols(share, shares, w, tape, size, count, rows):
     """OUT ``tape.tokens``: x·W + b of a share of the symbols, whose embeddings are ``rows [count, I]``."""
     mode = flush_denormals()
     first, last = count * share // shares, count * (share + 1) // shares
-    source, target = Rows(rows, first * size.inputs, size.inputs, 0), Rows(tape.tokens, first * size.ld, size.ld, 0)
-    times(1, last - first, size.x_columns, size.inputs, source, w.W, Rows(w.b, 0, 0, 0), target)
+    source, target = (
+        rows_of(rows, first * size.inputs, size.inputs, 0),
+        rows_of(tape.tokens, first * size.ld, size.ld, 0),
+    )
+    times(size.tile, 1, last - first, size.x_columns, size.inputs, source, w.W, rows_of(w.b, 0, 0, 0), target)
     restore(mode)
 
 
@@ -60,9 +63,9 @@ def symbol_gradients(share, shares, w, tape, size, count, symbols, rows, E):
     mode = flush_denormals()
     first, last = count * share // shares, count * (share + 1) // shares
     inputs, ld = size.inputs, size.ld
-    target = Rows(rows, first * inputs, inputs, 0)
-    times(1, last - first, inputs, size.x_columns, Rows(tape.tokens, first * ld, ld, 0), w.W_t,
-          Rows(w.zeros, 0, 0, 0), target)  # fmt: skip
+    target = rows_of(rows, first * inputs, inputs, 0)
+    times(size.tile, 1, last - first, inputs, size.x_columns, rows_of(tape.tokens, first * ld, ld, 0), w.W_t,
+          rows_of(w.zeros, 0, 0, 0), target)  # fmt: skip
     for k in range(first, last):
         cells.add(1, inputs, (rows, E), (k * inputs, symbols[k] * inputs), (0, 0))
     restore(mode)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rnnkit._kernels import numba_cells as cells
 from rnnkit._kernels.numba_jit import jit
 from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, RNN_RELU
-from rnnkit._kernels.numba_product import Rows, times
+from rnnkit._kernels.numba_product import rows_of, times
 from rnnkit._kernels.numba_vector import flush_denormals, restore
 
 
@@ -47,9 +47,9 @@ def _left(size, tape, h, old, mask, first, last):
     B, H = size.rows, size.hidden
     at = (old * B + first) * H
     if not size.masked:
-        return Rows(h, at, H, 0)
+        return rows_of(h, at, H, 0)
     cells.multiply(last - first, H, (h, mask, tape.left), (at, first * H, first * H), (H, H, H))
-    return Rows(tape.left, first * H, H, 0)
+    return rows_of(tape.left, first * H, H, 0)
 
 
 @jit
@@ -64,8 +64,18 @@ def _project(w, tape, size, x, ranks, low, steps, base, first, last):
                 cells.copy(1, size.x_columns, (tape.tokens, tape.a), (token, (base + s * B + b) * ld), (0, 0))
     else:
         blocks, rows = (1, steps * B) if last - first == B else (steps, last - first)
-        source = Rows(x, (low * B + first) * inputs, inputs, B * inputs)
-        times(blocks, rows, size.x_columns, inputs, source, w.W, Rows(w.b, 0, 0, 0), Rows(tape.a, at, ld, B * ld))
+        source = rows_of(x, (low * B + first) * inputs, inputs, B * inputs)
+        times(
+            size.tile,
+            blocks,
+            rows,
+            size.x_columns,
+            inputs,
+            source,
+            w.W,
+            rows_of(w.b, 0, 0, 0),
+            rows_of(tape.a, at, ld, B * ld),
+        )
     if size.kind == GRU_AFTER:
         for s in range(steps):
             cells.copy(last - first, H, (w.bn, tape.a), (0, at + s * B * ld + 3 * H), (0, ld))
@@ -109,8 +119,8 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
     rows, a = last - first, (row + first) * ld
     h0, h1 = (old * B + first) * H, (new * B + first) * H
     left = _left(size, tape, h, old, mask, first, last)
-    sums = Rows(tape.a, a + size.h_first, ld, 0)
-    times(1, rows, size.h_columns, H, left, w.R, sums, sums)
+    sums = rows_of(tape.a, a + size.h_first, ld, 0)
+    times(size.tile, 1, rows, size.h_columns, H, left, w.R, sums, sums)
     if kind == LSTM:
         cells.lstm_units(
             rows, H, (tape.a, tape.a, tape.a, tape.a, c, c, h),
@@ -126,8 +136,8 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
         cells.gru_before_gates(
             rows, H, (tape.a, tape.a, left.array, tape.reset), (a, a + H, left.at, reset), (ld, ld, H, H)
         )
-        sums = Rows(tape.a, a + 2 * H, ld, 0)
-        times(1, rows, H, H, Rows(tape.reset, reset, H, 0), w.R_n, sums, sums)
+        sums = rows_of(tape.a, a + 2 * H, ld, 0)
+        times(size.tile, 1, rows, H, H, rows_of(tape.reset, reset, H, 0), w.R_n, sums, sums)
         cells.gru_before_units(rows, H, (tape.a, tape.a, h, h), (a + 2 * H, a + H, h0, h1), (ld, ld, H, H))
     elif kind == RNN_RELU:
         cells.relu_units(rows, H, (tape.a, h), (a, h1), (ld, H))
@@ -151,8 +161,8 @@ def backward(share, shares, w, tape, size, h, c, lengths, mask, dy, dh, dc, dx):
         if len(dx) > 0:
             blocks, rows = (1, steps * B) if last - first == B else (steps, last - first)
             row = low * B + first
-            source, target = Rows(tape.a, row * ld, ld, B * ld), Rows(dx, row * inputs, inputs, B * inputs)
-            times(blocks, rows, inputs, size.x_columns, source, w.W_t, Rows(w.zeros, 0, 0, 0), target)
+            source, target = rows_of(tape.a, row * ld, ld, B * ld), rows_of(dx, row * inputs, inputs, B * inputs)
+            times(size.tile, blocks, rows, inputs, size.x_columns, source, w.W_t, rows_of(w.zeros, 0, 0, 0), target)
         done += steps
     restore(mode)
 
@@ -177,10 +187,10 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
     rows, a = last - first, (row + first) * ld
     if rows == 0:
         return
-    gradients = Rows(tape.a, a + size.h_first, ld, 0)
-    d, back, start = Rows(dh, first * H, H, 0), Rows(tape.back, first * H, H, 0), Rows(w.zeros, 0, 0, 0)
+    gradients = rows_of(tape.a, a + size.h_first, ld, 0)
+    d, back, start = rows_of(dh, first * H, H, 0), rows_of(tape.back, first * H, H, 0), rows_of(w.zeros, 0, 0, 0)
     if kind == GRU_BEFORE:
-        times(1, rows, H, H, Rows(tape.a, a + 2 * H, ld, 0), w.R_nt, start, back)
+        times(size.tile, 1, rows, H, H, rows_of(tape.a, a + 2 * H, ld, 0), w.R_nt, start, back)
         left = _left(size, tape, h, old, mask, first, last)
         cells.gru_before_reset_back(rows, H, (tape.a, left.array, tape.back), (a, left.at, back.at), (ld, H, H))
         if size.ragged:  # r of a row that has ended is none
@@ -189,7 +199,7 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
                     cells.clear(1, ld, (tape.a,), ((row + b) * ld,), (0,))
         start = back
     if size.masked or size.ragged or kind == GRU_BEFORE:
-        times(1, rows, H, size.h_columns, gradients, w.R_t, start, back)
+        times(size.tile, 1, rows, H, size.h_columns, gradients, w.R_t, start, back)
         end = first
         while end < last:
             begin, end = _alive(lengths, t, end, last)
@@ -199,7 +209,7 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
             else:
                 cells.add(end - begin, H, (tape.back, dh), (at, at), (by, by))
     else:
-        times(1, rows, H, size.h_columns, gradients, w.R_t, d, d)
+        times(size.tile, 1, rows, H, size.h_columns, gradients, w.R_t, d, d)
 
 
 @jit
