@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit._kernels import numba_cells as cells
-from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_jit import jit, part
 from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE
 from rnnkit._kernels.numba_product import PANEL, ROWS, rows_of, tile
 from rnnkit._kernels.numba_vector import flush_denormals, restore
@@ -23,14 +23,14 @@ def room_for(inputs: int, hidden: int, dtype: np.dtype) -> int:
     return CHUNK * (PANEL // dtype.itemsize + inputs + hidden) + 1
 
 
-@jit
+@part
 def _tile_of(index, tiles, M):
     """First row and height of one of the tiles that M rows are cut into."""
     even, more = M // tiles, M % tiles
     return index * even + min(index, more), even + (1 if index < more else 0)
 
 
-@jit
+@part
 def _columns(share, shares, size, K, D, at, N, X, inputs, dW, L, hidden, dR, biases, db, room):
     """Over K rows and N columns from ``at`` on of the gate gradients D: dW += Xᵀ·D, dR += Lᵀ·D, db += their sums.
 
@@ -71,7 +71,7 @@ def _columns(share, shares, size, K, D, at, N, X, inputs, dW, L, hidden, dR, bia
             unit = stop
 
 
-@jit
+@part
 def _gather(k, tiles, M, A, low, room, to):
     """The columns of A that each tile meets, k rows from ``low`` on, into a strip of their own."""
     for d in range(tiles):
@@ -79,7 +79,7 @@ def _gather(k, tiles, M, A, low, room, to):
         cells.copy(k, rows, (A.array, room), (A.at + low * A.row + m, to + m * CHUNK), (A.row, rows))
 
 
-@jit
+@part
 def _strip(gathered, rows, m, A, low, room, at):
     """Where a tile finds its columns of A, row by row."""
     if gathered:
@@ -98,18 +98,18 @@ def gradients(share, shares, size, K, D, X, L, reset, dW, dR, db, dbn, of_x, of_
     kind, H = size.kind, size.hidden
     width = len(db)
     after, before = kind == GRU_AFTER, kind == GRU_BEFORE
-    for part in range(3 if after else 2 if before else 1):
+    for piece in range(3 if after else 2 if before else 1):
         # columns [at, at + N) of the tape belong to those of the parameters from ``column`` on
         at, N, column, inputs, hidden, biases, left, sums = 0, width, 0, of_x, of_h, of_x, L, db
-        if part == 0 and (after or before):  # r z
+        if piece == 0 and (after or before):  # r z
             at, N = H if after else 0, 2 * H
-        elif part == 1 and after:  # n, which h does not meet
+        elif piece == 1 and after:  # n, which h does not meet
             at, N, column, hidden = 0, H, 2 * H, 0
-        elif part == 1:  # n
+        elif piece == 1:  # n
             at, N, column, left = 2 * H, H, 2 * H, reset
-        elif part == 2:  # q, which x does not meet
+        elif piece == 2:  # q, which x does not meet
             at, N, column, inputs, biases, sums = 3 * H, H, 2 * H, 0, of_h, dbn
-        start = 0 if part == 2 else column
+        start = 0 if piece == 2 else column
         _columns(
             share, shares, size, K, D, at, N, X, inputs * size.inputs, rows_of(dW, column, width, 0),
             left, hidden * H, rows_of(dR, column, width, 0), biases, rows_of(sums, start, 0, 0), room,

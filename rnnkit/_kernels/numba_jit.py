@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import extending
 
 config: Any = numba.config
+intrinsic: Any = extending.intrinsic  # typed, it would want the typing context from whoever calls
 
 if config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
@@ -40,16 +42,25 @@ def _cache_folder() -> str:
 CACHE = _cache_folder()
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile at first use, keep in ``CACHE``, run without the GIL; NaN and infinity keep their meaning."""
+def jit(function: Callable[..., Any], inline: Any = "never") -> Any:
+    """Compile at first use, keep in ``CACHE``, run without the GIL; NaN and infinity keep their meaning.
+
+    Arrays are held by whoever calls from Python, so that no function counts references to them (``_nrt``).
+    """
+    options: dict[str, Any] = {"nogil": True, "_nrt": False, "fastmath": {"contract"}, "error_model": "numpy"}
     with _kept():
-        return numba.njit(nogil=True, cache=bool(CACHE), fastmath={"contract"}, error_model="numpy")(function)
+        return numba.njit(cache=bool(CACHE), inline=inline, **options)(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """``jit`` for what is called from one place or is short: Numba compiles it with its caller, not twice."""
+    return jit(function, inline="always")
 
 
 def compiled(signature: Any, function: Callable[..., Any]) -> Any:
     """A function compiled now, or read from ``CACHE``, to be called by its address."""
     with _kept():
-        return numba.cfunc(signature, nopython=True, cache=bool(CACHE))(function)
+        return numba.cfunc(signature, cache=bool(CACHE))(function)
 
 
 @contextmanager

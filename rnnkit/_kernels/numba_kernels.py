@@ -7,7 +7,7 @@ among threads.  The columns of the gates are those of ``numba_layout``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
 import numba
@@ -53,15 +53,15 @@ class _Symbols:
 
     def __init__(self, layer: _Layer, table: np.ndarray, tokens: int) -> None:
         most = min(tokens, len(table))
-        self.marks = np.full(len(table), -1, np.intp)
+        self.table, self.marks = table, np.full(len(table), -1, np.intp)
         self.ranks, self.found = np.zeros(tokens, np.intp), np.zeros(most, np.intp)
         self.rows, self.back = (np.zeros((most, layer.inputs), layer.dtype) for _ in range(2))
         self.count = 0
 
-    def number(self, table: np.ndarray, ids: np.ndarray, first: int, last: int) -> None:
+    def number(self, ids: np.ndarray, first: int, last: int) -> None:
         """Number the symbols of the tokens [first, last) and look their embeddings up."""
         self.count = number(ids.reshape(-1), first, last, self.marks, self.ranks, self.found)
-        np.take(table, self.found[: self.count], axis=0, out=self.rows[: self.count], mode="clip")
+        np.take(self.table, self.found[: self.count], axis=0, out=self.rows[: self.count], mode="clip")
 
 
 class _Pass:
@@ -158,7 +158,7 @@ def _kernels(kind: int) -> Kernels:
         if B == 0 or span.start >= span.stop:
             return
         if symbols is not None:
-            symbols.number(layer.table, x, span.start * B, span.stop * B)
+            symbols.number(x, span.start * B, span.stop * B)
             flops = 2 * symbols.count * layer.inputs * size.x_columns
             count = shares(span.threads, symbols.count, flops)
             rows = symbols.rows.reshape(-1)
@@ -207,7 +207,7 @@ def _kernels(kind: int) -> Kernels:
             sums(last - first, D, Rows(_flat(x, dtype), first * inputs, inputs, 0), 1, 1)
             return
         sums(last - first, D, Rows(_flat(None, dtype), 0, 0, 0), 0, 1)
-        symbols.number(layer.table, x, first, last)
+        symbols.number(x, first, last)
         vectors = size.ld * dtype.itemsize // VECTOR
         count = shares(span.threads, vectors, 8 * (last - first) * size.ld)  # bound by memory: each sum counts for more
         run(count, sum_by_symbol, tape, size, symbols.count, first, last, symbols.ranks)

@@ -19,10 +19,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from rnnkit._kernels.numba_cells import copy
-from rnnkit._kernels.numba_jit import compiled, jit
+from rnnkit._kernels.numba_jit import compiled, intrinsic, jit, part
 from rnnkit._kernels.numba_vector import VECTOR, load, mask_of, store
 
 ROWS = 6
@@ -155,7 +154,7 @@ def tile(typing, code, rows, K, A, ia, rs, ks, P, ip, ps, S, js, ss, C, jc, cs, 
     return types.void(i, i, i, A, i, i, i, P, i, i, S, i, i, C, i, i, i), emit
 
 
-@jit
+@part
 def rows_of(array, at, row, block):
     """``Rows`` of one type, whichever of the numbers are written out where it is called."""
     return Rows(array, at, row, block)
@@ -180,7 +179,7 @@ def times(code, blocks, M, N, K, A, P, S, C):
                 m += rows
 
 
-@jit
+@part
 def _height(rows):
     """Rows of the next tile: what is left goes into the fewest tiles, as even as can be."""
     tiles = (rows + ROWS - 1) // ROWS

@@ -15,7 +15,8 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from rnnkit._kernels.numba_jit import intrinsic
 
 _HOST = llvm.get_host_cpu_features()
 VECTOR = 64 if _HOST.get("avx512f") else 32 if _HOST.get("avx") else 16

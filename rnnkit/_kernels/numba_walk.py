@@ -6,14 +6,16 @@ inputs together; then each step adds h·R and turns the sums into gates and stat
 
 from __future__ import annotations
 
+from numpy import intp
+
 from rnnkit._kernels import numba_cells as cells
-from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_jit import jit, part
 from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, RNN_RELU
 from rnnkit._kernels.numba_product import rows_of, times
 from rnnkit._kernels.numba_vector import flush_denormals, restore
 
 
-@jit
+@part
 def _alive(lengths, t, first, last):
     """The next run of rows, from ``first`` on and below ``last``, that have a step t."""
     while first < last and t >= lengths[first]:
@@ -24,7 +26,7 @@ def _alive(lengths, t, first, last):
     return first, end
 
 
-@jit
+@part
 def _span_of_alive(size, lengths, t, first, last):
     """Cuts off the rows at either end that have no step t."""
     if size.ragged:
@@ -35,13 +37,13 @@ def _span_of_alive(size, lengths, t, first, last):
     return first, last
 
 
-@jit
+@part
 def _slots(size, t):
     """Slots of the state before and after step t."""
     return (t + 1, t) if size.reverse else (t, t + 1)
 
 
-@jit
+@part
 def _left(size, tape, h, old, mask, first, last):
     """What h·R starts from: h, or mask ⊙ h."""
     B, H = size.rows, size.hidden
@@ -52,7 +54,7 @@ def _left(size, tape, h, old, mask, first, last):
     return rows_of(tape.left, first * H, H, 0)
 
 
-@jit
+@part
 def _project(w, tape, size, x, ranks, low, steps, base, first, last):
     """x·W + b of these steps into the columns that x meets, and q's own bias into its own."""
     B, H, inputs, ld = size.rows, size.hidden, size.inputs, size.ld
@@ -111,7 +113,7 @@ def forward(share, shares, w, tape, size, x, ranks, h, c, lengths, mask):
     restore(mode)
 
 
-@jit
+@part
 def _step(w, tape, size, h, c, mask, t, row, first, last):
     """One step of these rows, whose gates begin at ``row`` (of the whole batch) of the tape."""
     kind, B, H, ld = size.kind, size.rows, size.hidden, size.ld
@@ -120,7 +122,7 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
     h0, h1 = (old * B + first) * H, (new * B + first) * H
     left = _left(size, tape, h, old, mask, first, last)
     sums = rows_of(tape.a, a + size.h_first, ld, 0)
-    times(size.tile, 1, rows, size.h_columns, H, left, w.R, sums, sums)
+    times(size.tile, intp(1), rows, size.h_columns, H, left, w.R, sums, sums)
     if kind == LSTM:
         cells.lstm_units(
             rows, H, (tape.a, tape.a, tape.a, tape.a, c, c, h),
@@ -137,7 +139,7 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
             rows, H, (tape.a, tape.a, left.array, tape.reset), (a, a + H, left.at, reset), (ld, ld, H, H)
         )
         sums = rows_of(tape.a, a + 2 * H, ld, 0)
-        times(size.tile, 1, rows, H, H, rows_of(tape.reset, reset, H, 0), w.R_n, sums, sums)
+        times(size.tile, intp(1), rows, H, H, rows_of(tape.reset, reset, H, 0), w.R_n, sums, sums)
         cells.gru_before_units(rows, H, (tape.a, tape.a, h, h), (a + 2 * H, a + H, h0, h1), (ld, ld, H, H))
     elif kind == RNN_RELU:
         cells.relu_units(rows, H, (tape.a, h), (a, h1), (ld, H))
@@ -167,7 +169,7 @@ def backward(share, shares, w, tape, size, h, c, lengths, mask, dy, dh, dc, dx):
     restore(mode)
 
 
-@jit
+@part
 def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
     kind, B, H, ld = size.kind, size.rows, size.hidden, size.ld
     old, new = _slots(size, t)
@@ -190,7 +192,7 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
     gradients = rows_of(tape.a, a + size.h_first, ld, 0)
     d, back, start = rows_of(dh, first * H, H, 0), rows_of(tape.back, first * H, H, 0), rows_of(w.zeros, 0, 0, 0)
     if kind == GRU_BEFORE:
-        times(size.tile, 1, rows, H, H, rows_of(tape.a, a + 2 * H, ld, 0), w.R_nt, start, back)
+        times(size.tile, intp(1), rows, H, H, rows_of(tape.a, a + 2 * H, ld, 0), w.R_nt, start, back)
         left = _left(size, tape, h, old, mask, first, last)
         cells.gru_before_reset_back(rows, H, (tape.a, left.array, tape.back), (a, left.at, back.at), (ld, H, H))
         if size.ragged:  # r of a row that has ended is none
@@ -199,7 +201,7 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
                     cells.clear(1, ld, (tape.a,), ((row + b) * ld,), (0,))
         start = back
     if size.masked or size.ragged or kind == GRU_BEFORE:
-        times(size.tile, 1, rows, H, size.h_columns, gradients, w.R_t, start, back)
+        times(size.tile, intp(1), rows, H, size.h_columns, gradients, w.R_t, start, back)
         end = first
         while end < last:
             begin, end = _alive(lengths, t, end, last)
@@ -209,10 +211,10 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
             else:
                 cells.add(end - begin, H, (tape.back, dh), (at, at), (by, by))
     else:
-        times(size.tile, 1, rows, H, size.h_columns, gradients, w.R_t, d, d)
+        times(size.tile, intp(1), rows, H, size.h_columns, gradients, w.R_t, d, d)
 
 
-@jit
+@part
 def _units_back(tape, size, h, c, dy, dh, dc, a, old, new, row, begin, end):
     """Of a run of rows: gates into gradients of the pre-activations, dh and dc to the step before."""
     kind, H, ld, rows = size.kind, size.hidden, size.ld, end - begin
