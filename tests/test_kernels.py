@@ -43,6 +43,13 @@ def test_piece_by_piece_equals_the_whole(backend, variant, dtype, options, make_
     assert_close(layer.run(backend, cuts=(1, 4, 4)), layer.run(backend))
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+def test_lengths_need_not_be_sorted(backend, variant, masked, make_layer, rng, assert_close):
+    layer = make_layer(variant, (7, 12, 5, 18), "float32", ragged=True, masked=masked)
+    layer.lengths = rng.permutation(layer.lengths)
+    assert_close(layer.run(backend, threads=3), layer.run("numpy"))
+
+
 def test_without_training_the_states_are_the_same(backend, variant, dtype, make_layer):
     layer = make_layer(variant, (30, 11, 3, 10), dtype, ragged=True)
     kernels = load(backend, variant.name)
@@ -112,6 +119,26 @@ def test_same_bytes_at_any_number_of_threads(backend, variant, shape, make_layer
     for threads in (2, 3, 4):
         actual = layer.run(backend, threads=threads)
         assert [name for name, value in actual.items() if value.tobytes() != expected[name].tobytes()] == []
+
+
+def test_numba_shares_work_only_where_it_is_large_enough():
+    numba_team = pytest.importorskip("rnnkit._kernels.numba_team")
+    team = numba_team._Team()
+    assert team.shares(4, 16, 100 * numba_team.WORTH) == 4
+    assert team.shares(4, 3, 100 * numba_team.WORTH) == 3
+    assert team.shares(4, 16, 2 * numba_team.WORTH) == 2
+    assert team.shares(4, 16, 0) == team.shares(4, 0, 1e12) == 1
+    team.after_fork()
+    assert team.shares(4, 16, 1e12) == 1
+
+
+def test_numba_runs_every_share_once_and_tells_of_an_error():
+    team = pytest.importorskip("rnnkit._kernels.numba_team")._Team()
+    seen = []
+    team.run(3, lambda share, shares, out: out.append((share, shares)), seen)
+    assert sorted(seen) == [(0, 3), (1, 3), (2, 3)]
+    with pytest.raises(ZeroDivisionError):
+        team.run(2, lambda share, shares: 1 // (1 - share))
 
 
 def test_a_row_has_the_same_bytes_in_any_batch(backend, variant, make_layer):

@@ -5,8 +5,8 @@ the sums in vector registers along all of K.  Every product is such tiles over r
 sum depends on K alone: a row comes out with the same bits whatever the batch around it.
 
 A BLAS was tried in their place: SciPy's OpenBLAS, which ``np.dot`` inside Numba calls, did the products of the twelve
-shapes of ``rnnkit bench`` on one AVX-512 core at 0.81 of these tiles' speed (geometric mean; h·R 0.75, dh·Rᵀ 0.79,
-x·W 0.91, hᵀ·dA 0.79), which is no reason to install 114 MB.
+shapes of ``rnnkit bench`` on one AVX-512 core at 0.79 of these tiles' speed (geometric mean; h·R 0.70, da·Rᵀ 0.71,
+x·W 0.95, hᵀ·da 0.82; at best 1.21), which is no reason to install 114 MB.
 """
 
 from __future__ import annotations
@@ -71,22 +71,14 @@ def _emit_tile(build: ir.IRBuilder, rows: int, vectors: int, scalar: ir.Type, si
     k.add_incoming(following, loop)
     build.cbranch(build.icmp_signed("<", following, depth), loop, after)
     build.position_at_end(after)
-
-    def finish(mask: ir.Value | None) -> None:
-        for r in range(rows):
-            for v in range(vectors):
-                some = mask if v == vectors - 1 else None
-                start = build.gep(S, [build.add(build.mul(s_step, integer(r)), integer(v * lanes))])
-                place = build.gep(C, [build.add(build.mul(c_step, integer(r)), integer(v * lanes))])
-                total = build.fadd(load(build, start, vector, size, some), sums[r][v])
-                store(build, total, place, size, some)
-
-    # A store under a mask, even a full one, costs some dozens of cycles on a Zen 4.
-    with build.if_else(build.icmp_signed("==", columns, integer(vectors * lanes))) as (full, partial):
-        with full:
-            finish(None)
-        with partial:
-            finish(mask_of(build, build.sub(columns, integer((vectors - 1) * lanes)), lanes))
+    mask = mask_of(build, build.sub(columns, integer((vectors - 1) * lanes)), lanes)
+    for r in range(rows):
+        for v in range(vectors):
+            some = mask if v == vectors - 1 else None
+            start = build.gep(S, [build.add(build.mul(s_step, integer(r)), integer(v * lanes))])
+            place = build.gep(C, [build.add(build.mul(c_step, integer(r)), integer(v * lanes))])
+            total = build.fadd(load(build, start, vector, size, some), sums[r][v])
+            store(build, total, place, size, some)
     build.ret_void()
 
 
