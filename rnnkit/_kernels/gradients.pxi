@@ -2,7 +2,7 @@
 
 cdef enum:
     CHUNK = 768  # rows of T·B at a time: a panel of their gate gradients stays in the second-level cache
-    BLOCK = 48  # rows of dx at a time: their gate gradients stay in the second-level cache
+    BLOCK = 24  # rows of dx at a time: their gate gradients stay in the second-level cache
     JOBS = 5
     ALONE, FIRST, BETWEEN, LAST  # which of a tile's chunks
 

@@ -20,10 +20,10 @@ cdef void pack_group(real* to, Py_ssize_t ldp, const real* source, Py_ssize_t by
 cdef void pack(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, Py_ssize_t by_k, Py_ssize_t by_column,
                Py_ssize_t K, Py_ssize_t N) noexcept nogil:
     """Rows ``row`` to ``row + K`` of panels that are ``depth`` deep and hold N columns, the last one narrower."""
-    pack_panels(to, depth, row, source, by_k, by_column, K, N, 0, (N + PANEL - 1) // PANEL)
+    pack_some(to, depth, row, source, by_k, by_column, K, N, 0, (N + PANEL - 1) // PANEL)
 
 
-cdef void pack_panels(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, Py_ssize_t by_k,
+cdef void pack_some(real* to, Py_ssize_t depth, Py_ssize_t row, const real* source, Py_ssize_t by_k,
                       Py_ssize_t by_column, Py_ssize_t K, Py_ssize_t N, Py_ssize_t first,
                       Py_ssize_t last) noexcept nogil:
     """Panels [first, last) of ``pack``."""

@@ -117,8 +117,8 @@ cdef class Weights:
         cdef Py_ssize_t first = self.panels * thread // team, last = self.panels * (thread + 1) // team
         cdef int G = self.recipe.x_gates
         if self.variant <= RNN_RELU:
-            pack_panels(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H, first, last)
-            pack_panels(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H, first, last)
+            pack_some(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H, first, last)
+            pack_some(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H, first, last)
             return
         pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, first, last)
         pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, first, last)
