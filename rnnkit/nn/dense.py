@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
 from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens
 
@@ -95,6 +97,12 @@ class Dense(Layer):
         self.g["b"] += da.sum(axis=0)
         return ((da @ self.p["W"].T).reshape(shape) if want_dx else None), None
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        rows, y = math.prod(shape[:-1]), (*shape[:-1], self.outputs)
+        da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
+        passing = da + self._bytes(self.inputs, self.outputs) + self._bytes(rows, self.inputs)
+        return Footprint(self._bytes(*y), passing if training else 0, 0, y)
+
 
 @dataclass(eq=False)
 class Embedding(Layer):
@@ -152,6 +160,12 @@ class Embedding(Layer):
             self.g["E"][seen] += np.add.reduceat(dy.reshape(len(flat), -1)[order], starts, axis=0)
         return None, None
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        """Of rows that are looked up."""
+        y, n = (*shape, self.outputs), math.prod(shape)
+        sums = self._bytes(min(n, self.size), self.outputs) + self._bytes(*y) + 24 * n  # by id: sorted, then summed
+        return Footprint(self._bytes(*y), sums if training else 0, 0, y)
+
 
 @dataclass(eq=False)
 class Dropout(Layer):
@@ -204,3 +218,9 @@ class Dropout(Layer):
         if not want_dx:
             return None, None
         return (dy if mask is None else dy * mask), None
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        if not training or not self.rate:
+            return Footprint(0, 0, 0, shape)
+        size, drawn = self._bytes(*shape), shape[-2:] if self.per == "sequence" else shape
+        return Footprint(size + self._bytes(*drawn), size, 0, shape)
