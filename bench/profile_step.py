@@ -1,6 +1,6 @@
-"""Where the time of a training step goes, for the character model at hidden 256, as ``rnnkit train`` runs it.
+"""Where the time of a training step goes, for a character model, as ``rnnkit train`` runs it.
 
-    python bench/profile_step.py [--threads N] [--steps N] [--backend NAME]
+    python bench/profile_step.py [--cell NAME] [--hidden N] [--threads N] [--steps N] [--backend NAME]
 
 The loop is the real one (``rnnkit.training.train``) on a text of random characters; what is timed is every call of
 a kernel or an operation, and of ``batch``.  ``rest`` is what remains of the step: Python, checks and copies.
@@ -31,12 +31,12 @@ from rnnkit.tasks.options import TrainOptions
 from rnnkit.training import train
 
 SIZES = {"64x128": (64, 128), "32x32": (32, 32)}
-CHARACTERS, LENGTH, HIDDEN, EMBEDDING = 65, 600_000, 256, 64
-KERNELS = ("recurrent", "dense", "embedding", "loss")
+CHARACTERS, LENGTH, EMBEDDING = 65, 600_000, 64
+KERNELS = ("pack", "forward", "backward", "sums", "dense", "embedding", "loss")
 PARTS = (*KERNELS, "optimiser", "batch", "rest")
 PART_OF = {
     "softmax_cross_entropy": "loss", "gather": "embedding", "scatter": "embedding", "step": "optimiser",
-    "square_sum": "optimiser",
+    "square_sum": "optimiser", "prepare": "pack", "allocate": "pack", "accumulate": "sums",
 }  # fmt: skip
 
 
@@ -84,7 +84,9 @@ def time_calls(clock: Clock) -> None:
     load, load_ops = _kernels.load, operations.load_ops
 
     def kernels(backend: str, variant: str) -> Kernels:
-        return Kernels(*(clock.timed("recurrent", function) for function in load(backend, variant)))
+        loaded = load(backend, variant)
+        calls = {name: value for name, value in loaded._asdict().items() if callable(value)}
+        return loaded._replace(**{name: clock.timed(PART_OF.get(name, name), call) for name, call in calls.items()})
 
     def ops(backend: str = "auto") -> Ops:
         loaded = load_ops(backend)
@@ -93,7 +95,7 @@ def time_calls(clock: Clock) -> None:
     _kernels.load, engine.load_ops = kernels, ops
 
 
-def profile(clock: Clock, rows: int, steps: int, count: int, backend: str, threads: str) -> dict[str, float]:
+def profile(clock: Clock, rows: int, steps: int, count: int, asked: argparse.Namespace) -> dict[str, float]:
     """Median milliseconds of every part."""
     rng = np.random.Generator(np.random.Philox(0))
     symbols = np.array([chr(0x41 + i) for i in range(CHARACTERS)])
@@ -101,8 +103,8 @@ def profile(clock: Clock, rows: int, steps: int, count: int, backend: str, threa
         path = Path(folder, "random.txt")
         path.write_text("".join(symbols[rng.integers(0, CHARACTERS, LENGTH)]), encoding="utf-8")
         options = TrainOptions(
-            cell="lstm", hidden=HIDDEN, embedding=EMBEDDING, batch=rows, context=steps, steps=count, dropout=0.0,
-            threads=threads, backend=backend, val=0.02,
+            cell=asked.cell, hidden=asked.hidden, embedding=EMBEDDING, batch=rows, context=steps, steps=count, dropout=0.0,
+            threads=asked.threads, backend=asked.backend, val=0.02,
         )  # fmt: skip
         job = TimedJob(read_text(path), options)
         job.clock = clock
@@ -117,6 +119,8 @@ def profile(clock: Clock, rows: int, steps: int, count: int, backend: str, threa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Where the time of a character model's training step goes.")
+    parser.add_argument("--cell", default="lstm")
+    parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--threads", default="auto")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--steps", type=int, default=60, help="of the small batch; a quarter as many of the large one")
@@ -126,7 +130,7 @@ def main() -> None:
     print(f"{'batch':8}{'ms':>8}" + "".join(f"{part:>11}" for part in PARTS) + f"{'not kernels':>13}")
     for label, (rows, steps) in SIZES.items():
         count = max(8, asked.steps if rows < 64 else asked.steps // 4)
-        found = profile(clock, rows, steps, count, asked.backend, asked.threads)
+        found = profile(clock, rows, steps, count, asked)
         total = sum(found[part] for part in PARTS)
         other = 1 - sum(found[part] for part in KERNELS) / total
         print(f"{label:8}{total:8.2f}" + "".join(f"{found[p] / total:11.2%}" for p in PARTS) + f"{other:13.2%}")
