@@ -12,28 +12,25 @@ cdef void inputs_tile(const Pass* p, const real* sums, Py_ssize_t sums_rows, con
     """out = d Wᵀ, or += it: a panel of inputs from u on, for some rows of the gate gradients or of their sums by token."""
     cdef real a[MR * PANEL]
     cdef const real* d[MR]
-    cdef Py_ssize_t full = p.panels, run = PANEL if p.variant <= LSTM else 3 * LANES, K = run * full, rest = 0, l
+    cdef Py_ssize_t run = PANEL if p.variant <= LSTM else 3 * LANES, K = run * p.full + p.rest, l
     cdef Py_ssize_t n = least(PANEL, p.I - u)
     cdef int r, cols = <int>groups_up(n)
     cdef bint low = p.rounded and sums == p.gates  # sums by token are not rounded
     cdef real* to
-    if p.variant <= RNN_RELU:
-        K, full = groups_up(p.H), p.H // PANEL
-        rest = K - full * PANEL
     for r in range(rows):
         d[r] = sums + row[r] * panel_cols(p, 0)
     memset(a, 0, rows * PANEL * sizeof(real))
     if low:
-        low_product_runs(rows, cols, full, run, d, 0, p.width * sums_rows, p.low_back_x + u * K, a)
+        low_product_runs(rows, cols, p.full, run, d, 0, p.width * sums_rows, p.low_back_x + u * K, a)
     else:
-        product_runs(rows, cols, full, run, d, 1, p.width * sums_rows, p.back_x + u * K, cols, a)
-    if rest:
+        product_runs(rows, cols, p.full, run, d, 1, p.width * sums_rows, p.back_x + u * K, cols, a)
+    if p.rest:
         for r in range(rows):
-            d[r] = sums + full * p.width * sums_rows + row[r] * rest
-    if rest and low:
-        low_product_runs(rows, cols, 1, rest, d, 0, 0, p.low_back_x + u * K + full * PANEL * cols, a)
-    elif rest:
-        product_runs(rows, cols, 1, rest, d, 1, 0, p.back_x + u * K + full * PANEL * cols, cols, a)
+            d[r] = sums + p.full * p.width * sums_rows + row[r] * p.rest
+    if p.rest and low:
+        low_product_runs(rows, cols, 1, p.rest, d, 0, 0, p.low_back_x + u * K + p.full * run * cols, a)
+    elif p.rest:
+        product_runs(rows, cols, 1, p.rest, d, 1, 0, p.back_x + u * K + p.full * run * cols, cols, a)
     for r in range(rows):
         to = out + row[r] * p.I + u
         if fresh:
@@ -88,12 +85,19 @@ cdef inline real* out_at(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t
     """Row m of a job's output where column g of panel j belongs."""
     if p.variant <= RNN_RELU:
         return job.out + m * job.ldo + j * PANEL + g
-    return job.out + m * job.ldo + job.gates[g // LANES] * p.H + j * LANES
+    return job.out + m * job.ldo + job.gates[(job.skip + g) // LANES] * p.H + j * LANES
 
 
 cdef void add_tile(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, const real* a) noexcept nogil:
     """Adds one finished tile to the caller's gradients."""
     cdef Py_ssize_t cols = least(job.cols, panel_cols(p, j)), r, g, n
+    cdef int q
+    if closed_up(p, j):
+        for q in range(4):
+            for r in range(least(MR, job.M - m) if job.gates[q] >= 0 else 0):
+                add_units(job.out + (m + r) * job.ldo + job.gates[q] * p.H + j * LANES, a + r * PANEL + q * p.tail, NULL,
+                          False, p.tail)
+        return
     for g from 0 <= g < cols by LANES:
         n = least(LANES, p.H - (j * PANEL + g if p.variant <= RNN_RELU else j * LANES))
         for r in range(least(MR, job.M - m)):
@@ -104,15 +108,16 @@ cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m
                        int place, const half* panel) noexcept nogil:
     """One tile of a job's output, from rows k to k + K: summed apart, then added, as wide sums keep more digits."""
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t wide = panel_cols(p, j), cols = least(job.cols, wide), first = k, last, i
-    cdef int rows = <int>least(MR, job.M - m), l
-    cdef const real* d = p.gates + j * p.width * p.tape_rows + job.skip
+    cdef Py_ssize_t wide = panel_cols(p, j), first = k, last, i
+    cdef Py_ssize_t skip = 0 if closed_up(p, j) else job.skip, cols = wide if closed_up(p, j) else least(job.cols, wide)
+    cdef int rows = <int>least(MR, job.M - m)
+    cdef const real* d = p.gates + j * p.width * p.tape_rows + skip
     cdef real* sums
     if job.tokens:
-        d = p.token_sums + j * p.width * p.V + job.skip
+        d = p.token_sums + j * p.width * p.V + skip
     memset(a, 0, rows * PANEL * sizeof(real))
     if p.rounded and not job.tokens:
-        low_tall_product(p, job, j, m, K, rows, cols, panel, a)
+        low_tall_product(p, job, j, m, K, rows, cols, panel + 2 * skip, a)
         first = k + K
     while first < k + K:
         last = k + K

@@ -20,11 +20,20 @@ cdef inline void gru_after_lanes(const real* a, const real* h_old, real* h_new, 
         put(h_new + l, (splat(1) - z) * m + z * get(h_old + l))
 
 
-cdef inline void gru_after_units(const real* a, const real* h_old, real* h_new, real* kept, Py_ssize_t n) noexcept nogil:
-    """``gru_after_lanes`` of n units."""
+cdef inline void gru_after_units(const real* a, const real* h_old, real* h_new, real* kept, Py_ssize_t n,
+                                 Py_ssize_t closed) noexcept nogil:
+    """``gru_after_lanes`` of n units; ``closed``: columns of their panel if it is closed up, else 0."""
+    cdef real gates[PANEL]
     cdef real h[LANES]
     if n == LANES:
         gru_after_lanes(a, h_old, h_new, kept)
+    elif closed:
+        spread(gates, a, n)
+        load(h, h_old, n)
+        gru_after_lanes(gates, h, h, gates)
+        copy(h_new, h, n)
+        if kept != NULL:
+            close_up(kept, gates, n, closed)
     else:
         load(h, h_old, n)
         gru_after_lanes(a, h, h, kept)
@@ -44,11 +53,12 @@ cdef void gru_after_step(const Pass* p, const Step* s, const Share* w) noexcept 
             if p.training:
                 for r in range(rows):
                     call_gates(p, j, s.t, w.rows[i + r])
-            step_product(p, s, w.rows + i, rows, j, PANEL, a)
+            step_product(p, s, w.rows + i, rows, j, panel_cols(p, j), a)
             for r in range(rows):
                 at = w.rows[i + r] * p.H + j * LANES
                 gru_after_units(a + r * PANEL, s.h_old + at, s.h_new + at,
-                                gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n)
+                                gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n,
+                                p.rest if closed_up(p, j) else 0)
             i += rows
 
 
@@ -67,9 +77,10 @@ cdef inline void gru_after_back_lanes(real* gates, const real* h_old, const real
         put(dh + l, d * z)
 
 
-cdef inline void gru_after_back_units(real* gates, const real* h_old, const real* dy, real* dh,
-                                      Py_ssize_t n) noexcept nogil:
-    """``gru_after_back_lanes`` of n units; the gradients beyond them are zero."""
+cdef inline void gru_after_back_units(real* gates, const real* h_old, const real* dy, real* dh, Py_ssize_t n,
+                                      Py_ssize_t closed) noexcept nogil:
+    """``gru_after_back_lanes`` of n units; the gradients beyond them are zero.  ``closed`` as in ``gru_after_units``."""
+    cdef real apart[PANEL]
     cdef real h[LANES]
     cdef real d[LANES]
     cdef real e[LANES]
@@ -79,9 +90,14 @@ cdef inline void gru_after_back_units(real* gates, const real* h_old, const real
         load(h, h_old, n)
         load(d, dy, n)
         load(e, dh, n)
-        gru_after_back_lanes(gates, h, d, e)
+        if closed:
+            spread(apart, gates, n)
+            gru_after_back_lanes(apart, h, d, e)
+            close_up(gates, apart, n, closed)
+        else:
+            gru_after_back_lanes(gates, h, d, e)
+            blank(gates, 4, n)
         copy(dh, e, n)
-        blank(gates, 4, n)
 
 
 cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
@@ -90,8 +106,9 @@ cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noex
         for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
             n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
-            gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n)
-            round_gates(p, gates_at(p, j, s.t, w.rows[i]), PANEL)
+            gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n,
+                                 p.rest if closed_up(p, j) else 0)
+            round_gates(p, gates_at(p, j, s.t, w.rows[i]), panel_cols(p, j))
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, LANES, 3 * LANES, False)

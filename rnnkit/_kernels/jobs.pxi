@@ -5,8 +5,8 @@
 cdef struct Job:
     const real* a
     Py_ssize_t a_row, a_k, M
-    Py_ssize_t skip, cols  # of each panel; the last panel of a vanilla RNN has fewer
-    int gates[4]  # where each group of columns belongs
+    Py_ssize_t skip, cols  # of each full panel; of a narrower one, all columns are multiplied
+    int gates[4]  # where each group of a panel's columns belongs, -1 where it is not asked for
     bint tokens  # sums over tokens: all rows count, in one chunk
     real* sums  # its tiles one after the other, while chunks are still to come; NULL where there is one chunk
     real* packed  # a's columns of a chunk, MR at a time; NULL where a is read as it lies

@@ -40,6 +40,21 @@ cdef inline vec sigmoid_v(vec x) noexcept nogil:
     return splat(<real>0.5) * tanh_v(splat(<real>0.5) * x) + splat(<real>0.5)
 
 
+cdef inline void spread(real* to, const real* gates, Py_ssize_t n) noexcept nogil:
+    """Four gates of n units from a panel without room between them: a group of lanes each, zero beyond n."""
+    cdef int q
+    for q in range(4):
+        load(to + q * LANES, gates + q * n, n)
+
+
+cdef inline void close_up(real* to, const real* gates, Py_ssize_t n, Py_ssize_t cols) noexcept nogil:
+    """The way back, zero from the last gate to the end of the panel."""
+    cdef int q
+    for q in range(4):
+        copy(to + q * n, gates + q * LANES, n)
+    memset(to + 4 * n, 0, (cols - 4 * n) * sizeof(real))
+
+
 cdef inline void blank(real* gates, int groups, Py_ssize_t n) noexcept nogil:
     """Zero in the lanes of each group from the n-th on: units that do not exist."""
     cdef int g, l

@@ -21,13 +21,22 @@ cdef inline void lstm_lanes(const real* a, const real* c_old, real* c_new, real*
         put(h_new + l, o * tanh_v(c))
 
 
-cdef inline void lstm_units(const real* a, const real* c_old, real* c_new, real* h_new, real* kept,
-                            Py_ssize_t n) noexcept nogil:
-    """``lstm_lanes`` of n units."""
+cdef inline void lstm_units(const real* a, const real* c_old, real* c_new, real* h_new, real* kept, Py_ssize_t n,
+                            Py_ssize_t closed) noexcept nogil:
+    """``lstm_lanes`` of n units; ``closed``: columns of their panel if it is closed up, else 0."""
+    cdef real gates[PANEL]
     cdef real c[LANES]
     cdef real h[LANES]
     if n == LANES:
         lstm_lanes(a, c_old, c_new, h_new, kept)
+    elif closed:
+        spread(gates, a, n)
+        load(c, c_old, n)
+        lstm_lanes(gates, c, c, h, gates)
+        copy(c_new, c, n)
+        copy(h_new, h, n)
+        if kept != NULL:
+            close_up(kept, gates, n, closed)
     else:
         load(c, c_old, n)
         lstm_lanes(a, c, c, h, kept)
@@ -48,11 +57,12 @@ cdef void lstm_step(const Pass* p, const Step* s, const Share* w) noexcept nogil
             if p.training:
                 for r in range(rows):
                     call_gates(p, j, s.t, w.rows[i + r])
-            step_product(p, s, w.rows + i, rows, j, PANEL, a)
+            step_product(p, s, w.rows + i, rows, j, panel_cols(p, j), a)
             for r in range(rows):
                 at = w.rows[i + r] * p.H + j * LANES
                 lstm_units(a + r * PANEL, s.c_old + at, s.c_new + at, s.h_new + at,
-                           gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n)
+                           gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n,
+                           p.rest if closed_up(p, j) else 0)
             i += rows
 
 
@@ -74,8 +84,9 @@ cdef inline void lstm_back_lanes(real* gates, const real* c_old, const real* c_n
 
 
 cdef inline void lstm_back_units(real* gates, const real* c_old, const real* c_new, const real* dy, const real* dh,
-                                 real* dc, Py_ssize_t n) noexcept nogil:
-    """``lstm_back_lanes`` of n units; the gradients beyond them are zero."""
+                                 real* dc, Py_ssize_t n, Py_ssize_t closed) noexcept nogil:
+    """``lstm_back_lanes`` of n units; the gradients beyond them are zero.  ``closed`` as in ``lstm_units``."""
+    cdef real apart[PANEL]
     cdef real old[LANES]
     cdef real new[LANES]
     cdef real d[LANES]
@@ -89,9 +100,14 @@ cdef inline void lstm_back_units(real* gates, const real* c_old, const real* c_n
         load(d, dy, n)
         load(e, dh, n)
         load(u, dc, n)
-        lstm_back_lanes(gates, old, new, d, e, u)
+        if closed:
+            spread(apart, gates, n)
+            lstm_back_lanes(apart, old, new, d, e, u)
+            close_up(gates, apart, n, closed)
+        else:
+            lstm_back_lanes(gates, old, new, d, e, u)
+            blank(gates, 4, n)
         copy(dc, u, n)
-        blank(gates, 4, n)
 
 
 cdef void lstm_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
@@ -101,8 +117,8 @@ cdef void lstm_back_step(const Pass* p, const Step* s, const Share* w) noexcept 
             n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
             lstm_back_units(gates_at(p, j, s.t, w.rows[i]), s.c_old + at, s.c_new + at, p.dy + s.t * p.B * H + at,
-                            p.dh + at, p.dc + at, n)
-            round_gates(p, gates_at(p, j, s.t, w.rows[i]), PANEL)
+                            p.dh + at, p.dc + at, n, p.rest if closed_up(p, j) else 0)
+            round_gates(p, gates_at(p, j, s.t, w.rows[i]), panel_cols(p, j))
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, 0, PANEL, True)

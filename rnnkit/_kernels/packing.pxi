@@ -61,19 +61,40 @@ cdef void pack_block(real* to, Py_ssize_t ldp, const real* source, Py_ssize_t ld
             to[k * ldp + l] = block[l][k]
 
 
+cdef void pack_tail(real* to, const real* source, Py_ssize_t K, Py_ssize_t by_k, Py_ssize_t H, const int* gates,
+                    Py_ssize_t n, Py_ssize_t cols) noexcept nogil:
+    """K rows of a panel of ``cols`` columns that is closed up: the last n units of four gates, -1 for zeros."""
+    cdef Py_ssize_t k
+    cdef int q
+    for k in range(K):
+        memset(to, 0, cols * sizeof(real))
+        for q in range(4):
+            if gates[q] >= 0:
+                memcpy(to + q * n, source + gates[q] * H + H - n, n * sizeof(real))
+        to += cols
+        source += by_k
+
+
 cdef void pack_back(real* to, const real* source, Py_ssize_t N, Py_ssize_t ld, Py_ssize_t H, const int* gates, int G,
-                    Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+                    const int* tail_gates, Py_ssize_t tail, Py_ssize_t rest, Py_ssize_t first,
+                    Py_ssize_t last) noexcept nogil:
     """``source [N, ld]`` transposed into panels [first, last) of its N rows: G chosen gates, LANES units at a time, as
-    the panels of the tape have them."""
-    cdef Py_ssize_t j, u, l, cols, depth = groups_up(H) * G
+    the panels of the tape have them; ``tail`` last units in ``rest`` rows where they are closed up."""
+    cdef Py_ssize_t j, u, l, i, k, cols, units = H - tail, depth = groups_up(units) * G + (rest if tail else 0)
     cdef real* P
-    cdef int g
+    cdef int g, q
     for j in range(first, last):
         cols = groups_up(least(PANEL, N - j * PANEL))
         P = to + j * PANEL * depth
-        for u from 0 <= u < H by LANES:
+        for u from 0 <= u < units by LANES:
             for g in range(G):
                 for l from 0 <= l < cols by LANES:
                     pack_block(P + l, cols, source + (j * PANEL + l) * ld + gates[g] * H + u, ld,
-                               least(LANES, N - j * PANEL - l), least(LANES, H - u))
+                               least(LANES, N - j * PANEL - l), least(LANES, units - u))
                 P += LANES * cols
+        if tail:
+            memset(P, 0, rest * cols * sizeof(real))
+            for q in range(4):
+                for k in range(tail if tail_gates[q] >= 0 else 0):
+                    for i in range(least(cols, N - j * PANEL)):
+                        P[(q * tail + k) * cols + i] = source[(j * PANEL + i) * ld + tail_gates[q] * H + units + k]

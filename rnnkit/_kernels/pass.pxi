@@ -2,7 +2,8 @@
 #
 # Gates lie in panels from end to end: panel j holds every gate of its units in `cols` columns, for all rows of the
 # tape one after the other.  So a tile of the forward product is stored as it is, and the products of backward read
-# whole panels without a copy.  All panels are `width` wide but the last one of a vanilla RNN, which has none to spare.
+# whole panels without a copy.  All panels are `width` wide but for a last one of fewer units: there, the gates of a
+# gated cell's `tail` units stand side by side without room between them (in the order of all panels), then zeros.
 
 cdef enum:
     RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE
@@ -13,6 +14,7 @@ cdef struct Pass:
     int variant, reverse, training
     Py_ssize_t B, I, H, start, stop
     Py_ssize_t width, panels  # of the gates
+    Py_ssize_t full, rest, tail  # panels of that width, columns of a narrower last one, units in it if it is closed up
     # IN: the weights, packed (see Weights)
     const real* forth
     const real* candidate
@@ -106,9 +108,17 @@ cdef inline Py_ssize_t alive_rows(const Pass* p, const Share* w, Py_ssize_t t) n
 
 cdef inline int panel_cols(const Pass* p, Py_ssize_t j) noexcept nogil:
     """Columns of panel j."""
-    if p.variant <= RNN_RELU:
-        return <int>groups_up(least(PANEL, p.H - j * PANEL))
-    return <int>p.width
+    return <int>(p.rest if j == p.full else p.width)
+
+
+cdef inline bint closed_up(const Pass* p, Py_ssize_t j) noexcept nogil:
+    """Whether panel j holds the gates of few units without room between them."""
+    return p.tail > 0 and j == p.full
+
+
+cdef inline void keep_q(const Pass* p, real* a, const real* seed) noexcept nogil:
+    """Undo what x did to q in a panel that is closed up: no weight but 0 led there, yet infinity times 0 is NaN."""
+    memcpy(a + 3 * p.tail, seed + 3 * p.tail, p.tail * sizeof(real))
 
 
 cdef inline real* gates_at(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:

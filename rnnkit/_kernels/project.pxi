@@ -21,8 +21,10 @@ cdef void project(const Pass* p, const real* x, Py_ssize_t rows_in_all, real* ou
             rows = height(rows_in_all - k)
             for r in range(rows):
                 seed[r], row[r] = p.bias + j * p.width, x + (k + r) * I
-            cell_product(rows, cols, p.variant == GRU_AFTER, seed, I, row, forth_at(p, j), 0, row, forth_at(p, j), a)
+            cell_product(rows, cols, p.variant == GRU_AFTER and not closed_up(p, j), seed, I, row, forth_at(p, j), 0, row, forth_at(p, j), a)
             for r in range(rows):
+                if p.variant == GRU_AFTER and closed_up(p, j):
+                    keep_q(p, a + r * PANEL, seed[r])
                 memcpy(out + j * p.width * rows_in_all + (k + r) * wide, a + r * PANEL, cols * sizeof(real))
             k += rows
     if p.variant == GRU_BEFORE:
@@ -57,7 +59,9 @@ cdef void project_candidates(const Pass* p, const real* x, Py_ssize_t rows_in_al
 
 cdef inline Py_ssize_t forth_cols(const Pass* p, Py_ssize_t j) noexcept nogil:
     """Columns of panel j of the weights that meet x and h."""
-    return 3 * LANES if p.variant == GRU_AFTER else 2 * LANES if p.variant == GRU_BEFORE else panel_cols(p, j)
+    if p.variant == GRU_AFTER and not closed_up(p, j):
+        return 3 * LANES
+    return 2 * LANES if p.variant == GRU_BEFORE else panel_cols(p, j)
 
 
 cdef inline const real* forth_at(const Pass* p, Py_ssize_t j) noexcept nogil:

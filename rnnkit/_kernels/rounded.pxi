@@ -26,6 +26,9 @@ cdef inline void low_step_product(const Pass* p, const real* const* seed, const 
         x[r], h[r] = p.low_x + rows[r] * 2 * p.pairs_x, p.low_h + rows[r] * 2 * p.pairs_h
     if riding(p):
         rnnkit_dot(count, ld // LANES, 1, p.pairs_x, x, 2, 0, P, 2 * ld, <float*>a)
+        if p.variant == GRU_AFTER and closed_up(p, j):
+            for r in range(count):
+                keep_q(p, a + r * PANEL, seed[r])
     rnnkit_dot(count, ld // LANES, 1, p.pairs_h, h, 2, 0, P + p.pairs_x * 2 * ld, 2 * ld, <float*>(a + cols - ld))
 
 
@@ -83,7 +86,7 @@ cdef inline void low_tall_product(const Pass* p, const Job* job, Py_ssize_t j, P
         A[r] = <const half*>job.packed + (m + r) * 2
     if job.a_row == 0:  # a bias: the number one throughout
         A[0], a_k = ones, 0
-    rnnkit_dot(rows, <int>(cols // LANES), 1, (K + 1) // 2, A, a_k, 0, panel + 2 * job.skip, 2 * panel_cols(p, j), <float*>a)
+    rnnkit_dot(rows, <int>(cols // LANES), 1, (K + 1) // 2, A, a_k, 0, panel, 2 * panel_cols(p, j), <float*>a)
 
 
 cdef void zip_weights(half* to, const real* rows, Py_ssize_t K, Py_ssize_t cols) noexcept nogil:

@@ -9,7 +9,8 @@ cdef inline void step_product(const Pass* p, const Step* s, const Py_ssize_t* ro
     cdef const real* h[MR]
     cdef const real* P
     cdef Py_ssize_t I = p.I, H = p.H, wide = 3 * LANES if p.variant == GRU_AFTER else PANEL
-    cdef int r, ld = 3 * LANES if p.variant == GRU_AFTER else cols
+    cdef bint shifted = p.variant == GRU_AFTER and not closed_up(p, j)
+    cdef int r, ld = 3 * LANES if shifted else cols
     for r in range(count):
         seed[r] = seed_at(p, j, s.t, rows[r])
     if p.rounded:
@@ -18,7 +19,14 @@ cdef inline void step_product(const Pass* p, const Step* s, const Py_ssize_t* ro
     for r in range(count):
         x[r], h[r] = s.x + rows[r] * I, s.hr + rows[r] * H
     P = p.forth + j * (I + H) * wide
-    cell_product(count, cols, p.variant == GRU_AFTER, seed, riding(p), x, P, H, h, P + I * ld, a)
+    if p.variant == GRU_AFTER and not shifted and riding(p):
+        cell_product(count, cols, False, seed, I, x, P, 0, h, P, a)
+        for r in range(count):
+            keep_q(p, a + r * PANEL, seed[r])
+            seed[r] = a + r * PANEL
+        cell_product(count, cols, False, seed, 0, x, P, H, h, P + I * ld, a)
+        return
+    cell_product(count, cols, shifted, seed, riding(p), x, P, H, h, P + I * ld, a)
 
 
 cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* panels, int skip, Py_ssize_t run,
@@ -29,12 +37,9 @@ cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* pan
     """
     cdef real a[MR * PANEL]
     cdef const real* d[MR]
-    cdef Py_ssize_t H = p.H, u, g, jj, i, at, n, K = run * p.panels, full = p.panels, rest = 0, step = p.width * p.tape_rows
+    cdef Py_ssize_t H = p.H, u, g, jj, i, at, n, K = run * p.full + p.rest, step = p.width * p.tape_rows
     cdef Py_ssize_t first = w.unit // PANEL, last = (w.end + PANEL - 1) // PANEL
     cdef int r, rows, cols
-    if p.variant <= RNN_RELU:
-        K, full = groups_up(H), H // PANEL
-        rest = K - full * PANEL
     for jj in range(last - first):
         u = turn(jj, first, last, s.odd) * PANEL
         n = least(PANEL, w.end - u)
@@ -50,16 +55,16 @@ cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* pan
                         call_gates(p, (u + g) // LANES, s.next, w.rows[i + r])
             memset(a, 0, rows * PANEL * sizeof(real))
             if p.rounded:
-                low_product_runs(rows, cols, full, run, d, skip, step, p.low_back + u * K, a)
+                low_product_runs(rows, cols, p.full, run, d, skip, step, p.low_back + u * K, a)
             else:
-                product_runs(rows, cols, full, run, d, 1, step, panels + u * K, cols, a)
-            if rest:
+                product_runs(rows, cols, p.full, run, d, 1, step, panels + u * K, cols, a)
+            if p.rest:
                 for r in range(rows):
-                    d[r] = gates_at(p, full, s.t, w.rows[i + r])
+                    d[r] = gates_at(p, p.full, s.t, w.rows[i + r])
                 if p.rounded:
-                    low_product_runs(rows, cols, 1, rest, d, 0, 0, p.low_back + u * K + full * PANEL * cols, a)
+                    low_product_runs(rows, cols, 1, p.rest, d, 0, 0, p.low_back + u * K + p.full * run * cols, a)
                 else:
-                    product_runs(rows, cols, 1, rest, d, 1, 0, panels + u * K + full * PANEL * cols, cols, a)
+                    product_runs(rows, cols, 1, p.rest, d, 1, 0, panels + u * K + p.full * run * cols, cols, a)
             for r in range(rows):
                 at = w.rows[i + r] * H + u
                 add_units(p.dh + at, a + r * PANEL, p.mask + at if p.mask != NULL else NULL, fresh, n)

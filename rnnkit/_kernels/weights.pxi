@@ -17,8 +17,9 @@ cdef real[::1] aligned(Py_ssize_t n, bint zero):
 # How a variant's panels are made of its gates.
 cdef struct Recipe:
     int G, x_gates, h_gates, back_gates  # gates in the tape's panel, in forth's (of x, of h), in back's
-    int panel[4]  # the parameters' gate in each group of a panel, -1 for q, which only bn feeds
-    int x[4]
+    int panel[4]  # the parameters' gate of x in each group of a panel, -1 where x feeds none
+    int below[4]  # the same of h
+    int x[4]  # the same, those that are there, in forth's order
     int h[4]
 
 
@@ -26,16 +27,16 @@ cdef Recipe recipe_of(int variant):
     cdef Recipe recipe
     if variant == LSTM:
         recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 4, 4, 4
-        recipe.panel, recipe.x, recipe.h = [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]
+        recipe.panel, recipe.below, recipe.x, recipe.h = [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]
     elif variant == GRU_AFTER:  # parameters are [r z n], panels [n r z q]
         recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 3, 3, 3
-        recipe.panel, recipe.x, recipe.h = [2, 0, 1, -1], [2, 0, 1, -1], [0, 1, 2, -1]
+        recipe.panel, recipe.below, recipe.x, recipe.h = [2, 0, 1, -1], [-1, 0, 1, 2], [2, 0, 1, -1], [0, 1, 2, -1]
     elif variant == GRU_BEFORE:
         recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 3, 2, 2, 2
-        recipe.panel, recipe.x, recipe.h = [0, 1, 2, -1], [0, 1, 2, -1], [0, 1, 2, -1]
+        recipe.panel, recipe.below, recipe.x, recipe.h = [0, 1, 2, -1], [0, 1, -1, -1], [0, 1, 2, -1], [0, 1, 2, -1]
     else:
         recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 1, 1, 1, 1
-        recipe.panel, recipe.x, recipe.h = [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1]
+        recipe.panel, recipe.below, recipe.x, recipe.h = [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1]
     return recipe
 
 
@@ -47,7 +48,7 @@ cdef class Weights:
 
     cdef readonly int variant
     cdef readonly Py_ssize_t I, H, V
-    cdef Py_ssize_t panels, width
+    cdef Py_ssize_t panels, width, full, rest, tail
     cdef int threads
     cdef bint rounded
     cdef Py_ssize_t pairs_x, pairs_h
@@ -75,6 +76,7 @@ cdef class Weights:
             self.panels, self.width = (self.H + PANEL - 1) // PANEL, PANEL
         else:
             self.panels, self.width = (self.H + LANES - 1) // LANES, self.recipe.G * LANES
+        self._end_panels()
         self._pack_bias(b, params.get("bn"))
         self._pack_forth()
         self.pairs_x, self.pairs_h = (self.I + 1) // 2, (self.H + 1) // 2
@@ -85,9 +87,23 @@ cdef class Weights:
             self.seeds = aligned(self.panels * self.width * self.V, False)
             self._project_table()
 
+    cdef void _end_panels(self):
+        """How the last panel ends: a vanilla RNN's with fewer groups, a gated cell's closed up where that saves some."""
+        cdef Py_ssize_t n = self.H % LANES
+        self.full, self.rest, self.tail = self.panels, 0, 0
+        if self.variant <= RNN_RELU:
+            self.full, self.rest = self.H // PANEL, groups_up(self.H % PANEL)
+        elif self.recipe.G == 4 and n and groups_up(4 * n) < self.width:
+            self.full, self.rest, self.tail = self.panels - 1, groups_up(4 * n), n
+
+    cdef Py_ssize_t _depth(self, int G) noexcept nogil:
+        """Columns of G gates in all panels: how deep a product over them is."""
+        return self.full * (PANEL if self.variant <= RNN_RELU else G * LANES) + self.rest
+
     cdef void _pack_bias(self, const real[::1] b, const real[::1] bn):
         cdef Py_ssize_t H = self.H
         cdef const real* source
+        cdef real* to
         cdef Py_ssize_t j
         cdef int g
         self.bias = aligned(self.panels * self.width, True)
@@ -97,7 +113,8 @@ cdef class Weights:
         for j in range(self.panels):
             for g in range(self.recipe.G):
                 source = &b[self.recipe.panel[g] * H] if self.recipe.panel[g] >= 0 else &bn[0]
-                load(&self.bias[(j * self.recipe.G + g) * LANES], source + j * LANES, least(LANES, H - j * LANES))
+                to = &self.bias[j * self.width + g * (self.tail if self.tail and j == self.full else LANES)]
+                load(to, source + j * LANES, least(LANES, H - j * LANES))
 
     cdef void _pack_forth(self):
         cdef Py_ssize_t depth = self.I + self.H
@@ -116,12 +133,17 @@ cdef class Weights:
         cdef Py_ssize_t I = self.I, H = self.H, depth = I + H, ld = self.W.shape[1]
         cdef Py_ssize_t first = self.panels * thread // team, last = self.panels * (thread + 1) // team
         cdef int G = self.recipe.x_gates
+        cdef real* to
         if self.variant <= RNN_RELU:
             pack_some(&self.forth[0], depth, 0, &self.W[0, 0], H, 1, I, H, first, last)
             pack_some(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H, first, last)
             return
-        pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, first, last)
-        pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, first, last)
+        pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, first, least(last, self.full))
+        pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, first, least(last, self.full))
+        if self.tail and last > self.full:
+            to = &self.forth[self.full * G * LANES * depth]
+            pack_tail(to, &self.W[0, 0], I, ld, H, self.recipe.panel, self.tail, self.rest)
+            pack_tail(to + I * self.rest, &self.R[0, 0], H, ld, H, self.recipe.below, self.tail, self.rest)
         if self.variant == GRU_BEFORE and thread == 0:
             pack(&self.candidate[0], depth, 0, &self.W[0, 2 * H], ld, 1, I, H)
             pack(&self.candidate[0], depth, I, &self.R[0, 2 * H], ld, 1, H, H)
@@ -147,21 +169,23 @@ cdef class Weights:
                 round_values(<real*>P, I * cols)
 
     cdef void _round_back(self):
-        cdef Py_ssize_t H = self.H, I = self.I, u, K = groups_up(H) * self.recipe.back_gates
+        cdef Py_ssize_t H = self.H, I = self.I, u, K = self._depth(self.recipe.back_gates)
         self.low_back = np.empty(self.back.shape[0], np.uint16)
         for u from 0 <= u < H by PANEL:
             zip_weights(&self.low_back[u * K], &self.back[u * K], K, groups_up(least(PANEL, H - u)))
         self.low_back_x = np.empty(self.back_x.shape[0], np.uint16)
+        K = self._depth(3 if self.variant >= GRU_AFTER else self.recipe.back_gates)
         for u from 0 <= u < I by PANEL:
             zip_weights(&self.low_back_x[u * K], &self.back_x[u * K], K, groups_up(least(PANEL, I - u)))
 
     cdef void _pack_back(self, int threads):
-        cdef Py_ssize_t K = groups_up(self.H), blocks = (self.H + PANEL - 1) // PANEL + (self.I + PANEL - 1) // PANEL
+        cdef int all_gates = 3 if self.variant >= GRU_AFTER else self.recipe.back_gates
+        cdef Py_ssize_t blocks = (self.H + PANEL - 1) // PANEL + (self.I + PANEL - 1) // PANEL
         cdef int team = team_size(threads, blocks, <double>(self.I + self.H) * self.W.shape[1] * COPY)
-        self.back = aligned(groups_up(self.H) * K * self.recipe.back_gates, False)
-        self.back_x = aligned(groups_up(self.I) * K * (3 if self.variant >= GRU_AFTER else self.recipe.back_gates), False)
+        self.back = aligned(groups_up(self.H) * self._depth(self.recipe.back_gates), False)
+        self.back_x = aligned(groups_up(self.I) * self._depth(all_gates), False)
         if self.variant == GRU_BEFORE:
-            self.back_n = aligned(groups_up(self.H) * K, False)
+            self.back_n = aligned(groups_up(self.H) * self._depth(1), False)
         if team == 1:
             self._pack_back_share(0, 1)
         else:
@@ -178,10 +202,12 @@ cdef class Weights:
         cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
         cdef int last_gate[1]
         last_gate[0] = 2
-        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, first, least(last, of_h))
-        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, max(0, first - of_h), last - of_h)
+        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, self.recipe.below, self.tail, self.rest, first,
+                  least(last, of_h))
+        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, self.recipe.panel, self.tail, self.rest,
+                  max(0, first - of_h), last - of_h)
         if self.variant == GRU_BEFORE:
-            pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, first, least(last, of_h))
+            pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, NULL, 0, 0, first, least(last, of_h))
 
     cdef Pass _pass(self):
         """A record with the sizes and weights filled in."""
@@ -189,6 +215,7 @@ cdef class Weights:
         memset(&p, 0, sizeof(p))
         p.variant, p.I, p.H, p.width, p.panels = self.variant, self.I, self.H, self.width, self.panels
         p.forth, p.bias = &self.forth[0], &self.bias[0]
+        p.full, p.rest, p.tail = self.full, self.rest, self.tail
         p.seed_kind, p.seed, p.seed_rows = BIAS, p.bias, 1
         if self.variant == GRU_BEFORE:
             p.candidate = &self.candidate[0]
@@ -383,19 +410,20 @@ cdef int jobs_of(Weights w, const Pass* p, Job* jobs, grads) except -1:
     jobs[1] = job_of(&ONE, 0, 0, 1, p, 0, all_cols, w.recipe.panel, tokens, &db[0], GH)
     if w.variant == GRU_AFTER:  # [dn dr dz dn⊙r]
         dbn = grads["bn"]
-        jobs[2] = job_of(h, 1, H, H, p, LANES, 3 * LANES, w.recipe.h, False, &dR[0, 0], GH)
-        jobs[3] = job_of(&ONE, 0, 0, 1, p, 3 * LANES, LANES, FIRST_GATE, False, &dbn[0], H)
+        jobs[2] = job_of(h, 1, H, H, p, LANES, 3 * LANES, w.recipe.below, False, &dR[0, 0], GH)
+        jobs[3] = job_of(&ONE, 0, 0, 1, p, 3 * LANES, LANES, LAST_GROUP, False, &dbn[0], H)
         return 4
     if w.variant == GRU_BEFORE:  # R_n met r ⊙ h, the other gates h
-        jobs[2] = job_of(h, 1, H, H, p, 0, 2 * LANES, w.recipe.h, False, &dR[0, 0], GH)
-        jobs[3] = job_of(p.rh, 1, H, H, p, 2 * LANES, LANES, FIRST_GATE, False, &dR[0, 2 * H], GH)
+        jobs[2] = job_of(h, 1, H, H, p, 0, 2 * LANES, w.recipe.below, False, &dR[0, 0], GH)
+        jobs[3] = job_of(p.rh, 1, H, H, p, 2 * LANES, LANES, w.recipe.panel, False, &dR[0, 0], GH)
         return 4
-    jobs[2] = job_of(h, 1, H, H, p, 0, all_cols, w.recipe.h, False, &dR[0, 0], GH)
+    jobs[2] = job_of(h, 1, H, H, p, 0, all_cols, w.recipe.below, False, &dR[0, 0], GH)
     return 3
 
 
 cdef real ONE = 1
-cdef int FIRST_GATE[4]  # zeros
+cdef int LAST_GROUP[4]
+LAST_GROUP[0], LAST_GROUP[1], LAST_GROUP[2], LAST_GROUP[3] = -1, -1, -1, 0
 
 
 cdef Job job_of(const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t M, const Pass* p, int skip, Py_ssize_t cols,
