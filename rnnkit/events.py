@@ -17,6 +17,8 @@ class Started:
     plan: Plan
     parameters: int
     resumed: int  # steps done before it was interrupted, 0 for a new run
+    memory: int  # bytes that the training takes at most, by estimate
+    spared: int  # bytes that recomputation spares
 
 
 @dataclass(frozen=True)

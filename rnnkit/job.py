@@ -78,6 +78,14 @@ class Job(Protocol):
         """The plan that ends within ``seconds``."""
         ...
 
+    def memory(self, network: Network) -> int:
+        """Bytes that a training with this network takes at most, beyond the interpreter and its modules."""
+        ...
+
+    def spared(self, network: Network) -> int:
+        """Bytes that recomputation spares."""
+        ...
+
     def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         """What the model file says of ``network``."""
         ...

@@ -23,6 +23,7 @@ from rnnkit.job import Batch, Job, Plan
 from rnnkit.modelfile import CheckpointMeta
 from rnnkit.nn import Tape
 from rnnkit.nn.clipping import clip_by_value, factor, norm
+from rnnkit.nn.memory import give_back
 from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
@@ -113,6 +114,7 @@ class _Trainer:
     # -- beginning and going on ------------------------------------------------------------
 
     def begin(self, path: Path, replace: bool) -> Iterator[Event]:
+        give_back()  # what preparing the data took
         plan = self._measured() if self.max_seconds else self.job.plan
         self._plan(plan)
         self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.steps)
@@ -120,7 +122,7 @@ class _Trainer:
         model = {**self.network.parameters.arrays(), **self.job.data()}, self.job.meta({}, self.network)
         self.run = Run.create(path, self._config(), model, self._checkpoint(), replace=replace)
         self.saved = time.monotonic()
-        yield Started(self.run, plan, len(self.network.parameters), 0)
+        yield self._started(0)
 
     def resume(self, run: Run) -> Iterator[Event]:
         arrays, meta = run.load_checkpoint()
@@ -146,7 +148,12 @@ class _Trainer:
         run.rewrite_log(kept)
         self.began -= self.progress.seconds
         self.saved = time.monotonic()
-        yield Started(run, self.progress.plan, len(self.network.parameters), done)
+        yield self._started(done)
+
+    def _started(self, done: int) -> Started:
+        network = self.network
+        sizes = self.job.memory(network), self.job.spared(network)
+        return Started(self.run, self.progress.plan, len(network.parameters), done, *sizes)
 
     def _plan(self, plan: Plan) -> None:
         self.plan = plan
@@ -154,7 +161,9 @@ class _Trainer:
         self.schedule = make_schedule(plan.schedule, **plan.schedule_options)
 
     def _fresh_weights(self) -> None:
-        """A new network with everything that training keeps beside it."""
+        """A new network with everything that training keeps beside it, once the old ones are gone."""
+        for name in ("network", "slots", "tape", "best", "good", "good_slots"):
+            self.__dict__.pop(name, None)
         self.network = self.job.network()
         parameters = self.network.parameters
         if self.start is not None:
@@ -356,6 +365,7 @@ class _Trainer:
             for name, entry in parameters.entries.items()
         }
         began = time.monotonic()
+        give_back()  # saving takes a copy of everything
         self.progress.seconds = self._seconds()
         self.run.save_checkpoint(*self._checkpoint())
         if self.progress.stage == 0 or self.progress.done:

@@ -54,6 +54,12 @@ class TinyJob:
     def budget(self, seconds, per_step, per_select):
         return msgspec.structs.replace(self.plan, steps=7)
 
+    def memory(self, network):
+        return network.parameters.values.nbytes
+
+    def spared(self, network):
+        return 0
+
     def meta(self, report, network):
         return ModelMeta("tiny", network.describe(), {}, self.options, report)
 

@@ -126,7 +126,9 @@ def _accumulate(weights: Any, *args: Any) -> None:
 
 
 KERNELS: dict[str, Kernels] = {
-    variant: Kernels(partial(_prepare, variant), _allocate, _forward, _backward, _accumulate, True, _precisions(variant))
+    variant: Kernels(
+        partial(_prepare, variant), _allocate, _forward, _backward, _accumulate, True, _precisions(variant)
+    )
     for variant in _module("f32", "baseline").VARIANTS
 }
 

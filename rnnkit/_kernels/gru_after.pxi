@@ -20,45 +20,49 @@ cdef inline void gru_after_lanes(const real* a, const real* h_old, real* h_new, 
         put(h_new + l, (splat(1) - z) * m + z * get(h_old + l))
 
 
-cdef inline void gru_after_units(const real* a, const real* h_old, real* h_new, real* kept, Py_ssize_t n,
+cdef void gru_after_few(const real* a, const real* h_old, real* h_new, real* kept, Py_ssize_t n,
                                  Py_ssize_t closed) noexcept nogil:
-    """``gru_after_lanes`` of n units; ``closed``: columns of their panel if it is closed up, else 0."""
+    """``gru_after_lanes`` of n < LANES units; ``closed``: columns of their panel if it is closed up, else 0."""
     cdef real gates[PANEL]
     cdef real h[LANES]
-    if n == LANES:
-        gru_after_lanes(a, h_old, h_new, kept)
-    elif closed:
+    load(h, h_old, n)
+    if closed:
         spread(gates, a, n)
-        load(h, h_old, n)
         gru_after_lanes(gates, h, h, gates)
-        copy(h_new, h, n)
         if kept != NULL:
             close_up(kept, gates, n, closed)
     else:
-        load(h, h_old, n)
         gru_after_lanes(a, h, h, kept)
-        copy(h_new, h, n)
+    copy(h_new, h, n)
 
 
 cdef void gru_after_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t j, jj, i, at, n, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
-    cdef int r, rows
+    cdef Py_ssize_t j, jj, i, at, n, closed, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
+    cdef real* kept = NULL
+    cdef real* to
+    cdef int r, rows, cols
     for jj in range(last - first):
         j = turn(jj, first, last, s.odd)
         n = least(LANES, p.H - j * LANES)
+        cols = panel_cols(p, j)
+        closed = cols if closed_up(p, j) else 0
+        if p.training:
+            kept = gates_at(p, j, s.t, 0)
         i = 0
         while i < s.alive:
             rows = height(s.alive - i)
             if p.training:
                 for r in range(rows):
-                    call_gates(p, j, s.t, w.rows[i + r])
-            step_product(p, s, w.rows + i, rows, j, panel_cols(p, j), a)
+                    call_gates(kept + w.rows[i + r] * cols, cols)
+            step_product(p, s, w.rows + i, rows, j, cols, a)
             for r in range(rows):
                 at = w.rows[i + r] * p.H + j * LANES
-                gru_after_units(a + r * PANEL, s.h_old + at, s.h_new + at,
-                                gates_at(p, j, s.t, w.rows[i + r]) if p.training else NULL, n,
-                                p.rest if closed_up(p, j) else 0)
+                to = kept + w.rows[i + r] * cols if p.training else NULL
+                if n == LANES:
+                    gru_after_lanes(a + r * PANEL, s.h_old + at, s.h_new + at, to)
+                else:
+                    gru_after_few(a + r * PANEL, s.h_old + at, s.h_new + at, to, n, closed)
             i += rows
 
 
@@ -77,38 +81,40 @@ cdef inline void gru_after_back_lanes(real* gates, const real* h_old, const real
         put(dh + l, d * z)
 
 
-cdef inline void gru_after_back_units(real* gates, const real* h_old, const real* dy, real* dh, Py_ssize_t n,
+cdef void gru_after_back_few(real* gates, const real* h_old, const real* dy, real* dh, Py_ssize_t n,
                                       Py_ssize_t closed) noexcept nogil:
-    """``gru_after_back_lanes`` of n units; the gradients beyond them are zero.  ``closed`` as in ``gru_after_units``."""
+    """``gru_after_back_lanes`` of n < LANES units; the gradients beyond them are zero.  ``closed`` as in ``gru_after_few``."""
     cdef real apart[PANEL]
     cdef real h[LANES]
     cdef real d[LANES]
     cdef real e[LANES]
-    if n == LANES:
-        gru_after_back_lanes(gates, h_old, dy, dh)
+    load(h, h_old, n)
+    load(d, dy, n)
+    load(e, dh, n)
+    if closed:
+        spread(apart, gates, n)
+        gru_after_back_lanes(apart, h, d, e)
+        close_up(gates, apart, n, closed)
     else:
-        load(h, h_old, n)
-        load(d, dy, n)
-        load(e, dh, n)
-        if closed:
-            spread(apart, gates, n)
-            gru_after_back_lanes(apart, h, d, e)
-            close_up(gates, apart, n, closed)
-        else:
-            gru_after_back_lanes(gates, h, d, e)
-            blank(gates, 4, n)
-        copy(dh, e, n)
+        gru_after_back_lanes(gates, h, d, e)
+        blank(gates, 4, n)
+    copy(dh, e, n)
 
 
 cdef void gru_after_back_step(const Pass* p, const Step* s, const Share* w) noexcept nogil:
     cdef Py_ssize_t H = p.H, j, i, at, n
+    cdef real* gates
+    cdef const real* dy
     for i in range(s.alive):
         for j in range(w.unit // LANES, (w.end + LANES - 1) // LANES):
             n = least(LANES, H - j * LANES)
             at = w.rows[i] * H + j * LANES
-            gru_after_back_units(gates_at(p, j, s.t, w.rows[i]), s.h_old + at, p.dy + s.t * p.B * H + at, p.dh + at, n,
-                                 p.rest if closed_up(p, j) else 0)
-            round_gates(p, gates_at(p, j, s.t, w.rows[i]), panel_cols(p, j))
+            gates, dy = gates_at(p, j, s.t, w.rows[i]), p.dy + s.t * p.B * H + at
+            if n == LANES:
+                gru_after_back_lanes(gates, s.h_old + at, dy, p.dh + at)
+            else:
+                gru_after_back_few(gates, s.h_old + at, dy, p.dh + at, n, p.rest if closed_up(p, j) else 0)
+            round_gates(p, gates, panel_cols(p, j))
     if w.meets:
         rnnkit_wait(w.barrier, w.team)
     add_back(p, s, w, p.back, LANES, 3 * LANES, False)

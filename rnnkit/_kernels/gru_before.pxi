@@ -20,7 +20,8 @@ cdef void gru_before_reset(const Pass* p, const Step* s, const Share* w) noexcep
             rows = height(s.alive - i)
             for r in range(rows):
                 row = w.rows[i + r]
-                seed[r], x[r], h[r] = seed_at(p, j, s.t, row), s.x + row * I, s.hr + row * H
+                x[r], h[r] = s.x + row * I, s.hr + row * H
+            seeds_of(p, seed, w.rows + i, rows, j, s.t)
             cell_product(rows, 2 * LANES, False, seed, riding(p), x, P, H, h, P + I * 2 * LANES, a)
             for r in range(rows):
                 gates = gates_at(p, j, s.t, w.rows[i + r])
@@ -66,9 +67,11 @@ cdef void gru_before_step(const Pass* p, const Step* s, const Share* w) noexcept
             for r in range(rows):
                 row = w.rows[i + r]
                 for g from 0 <= g < cols by LANES:
-                    memcpy(starts + r * PANEL + g, seed_at(p, (u + g) // LANES, s.t, row) + 2 * LANES,
-                           LANES * sizeof(real))
-                seed[r], x[r], rh[r] = starts + r * PANEL, s.x + row * I, s.rh + row * H
+                    seeds_of(p, seed, &row, 1, (u + g) // LANES, s.t)
+                    memcpy(starts + r * PANEL + g, seed[0] + 2 * LANES, LANES * sizeof(real))
+                x[r], rh[r] = s.x + row * I, s.rh + row * H
+            for r in range(rows):
+                seed[r] = starts + r * PANEL
             cell_product(rows, cols, False, seed, riding(p), x, P, H, rh, P + I * cols, a)
             for r in range(rows):
                 for g from 0 <= g < cols by LANES:

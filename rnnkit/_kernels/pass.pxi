@@ -126,14 +126,21 @@ cdef inline real* gates_at(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t
     return p.gates + j * p.width * p.tape_rows + (t * p.tape_step + row) * panel_cols(p, j)
 
 
-cdef inline const real* seed_at(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
-    """Where the sums of a row's panel j start: the bias, its token's row of the table, or its row of the chunk."""
-    cdef const real* seed = p.seed + j * p.width * p.seed_rows
+cdef inline void seeds_of(const Pass* p, const real** seed, const Py_ssize_t* rows, int count, Py_ssize_t j,
+                          Py_ssize_t t) noexcept nogil:
+    """Where the sums of some rows' panel j start: the bias, a token's row of the table, or a row of the chunk."""
+    cdef const real* first = p.seed + j * p.width * p.seed_rows
+    cdef Py_ssize_t cols = panel_cols(p, j)
+    cdef int r
     if p.seed_kind == TOKENS:
-        return seed + p.ids[t * p.B + row] * panel_cols(p, j)
-    if p.seed_kind == PROJECTED:
-        return seed + ((t - p.seed_first) * p.B + row) * panel_cols(p, j)
-    return seed
+        for r in range(count):
+            seed[r] = first + p.ids[t * p.B + rows[r]] * cols
+    elif p.seed_kind == PROJECTED:
+        for r in range(count):
+            seed[r] = first + ((t - p.seed_first) * p.B + rows[r]) * cols
+    else:
+        for r in range(count):
+            seed[r] = first
 
 
 cdef inline Py_ssize_t riding(const Pass* p) noexcept nogil:
@@ -191,9 +198,8 @@ cdef inline void add_units(real* dh, const real* a, const real* mask, bint fresh
         copy(dh + g, old, n)
 
 
-cdef inline void call_gates(const Pass* p, Py_ssize_t j, Py_ssize_t t, Py_ssize_t row) noexcept nogil:
+cdef inline void call_gates(const real* gates, Py_ssize_t cols) noexcept nogil:
     """Bring a row's panel of gates near: products leave the time, and no prefetcher follows rows across panels."""
     cdef Py_ssize_t l
-    cdef const real* gates = gates_at(p, j, t, row)
-    for l from 0 <= l < p.width by LANES:
+    for l from 0 <= l < cols by LANES:
         rnnkit_prefetch(gates + l)

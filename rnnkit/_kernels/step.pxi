@@ -11,8 +11,7 @@ cdef inline void step_product(const Pass* p, const Step* s, const Py_ssize_t* ro
     cdef Py_ssize_t I = p.I, H = p.H, wide = 3 * LANES if p.variant == GRU_AFTER else PANEL
     cdef bint shifted = p.variant == GRU_AFTER and not closed_up(p, j)
     cdef int r, ld = 3 * LANES if shifted else cols
-    for r in range(count):
-        seed[r] = seed_at(p, j, s.t, rows[r])
+    seeds_of(p, seed, rows, count, j, s.t)
     if p.rounded:
         low_step_product(p, seed, rows, count, j, cols, ld, wide, a)
         return
@@ -52,7 +51,7 @@ cdef void add_back(const Pass* p, const Step* s, const Share* w, const real* pan
             if s.next >= 0 and p.variant >= LSTM:
                 for r in range(rows):
                     for g from 0 <= g < n by LANES:
-                        call_gates(p, (u + g) // LANES, s.next, w.rows[i + r])
+                        call_gates(gates_at(p, (u + g) // LANES, s.next, w.rows[i + r]), p.width)
             memset(a, 0, rows * PANEL * sizeof(real))
             if p.rounded:
                 low_product_runs(rows, cols, p.full, run, d, skip, step, p.low_back + u * K, a)

@@ -11,6 +11,7 @@ from rnnkit.cli.results import chosen
 from rnnkit.cli.signals import Interruption
 from rnnkit.console import Progress, clock, note, number, setting
 from rnnkit.tasks import TaskJob
+from rnnkit.tasks.memory import described
 from rnnkit.tasks.options import plain
 from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped
 
@@ -53,4 +54,6 @@ def _plan(job: TaskJob, event: Started) -> str:
         f"{name} {setting(value)}" for name, value in chosen(job.task, plain(job.resolved)).items() if name != "steps"
     ]
     begin = f"resuming {event.run.path} after step {event.resumed:,}" if event.resumed else f"training {event.run.path}"
-    return f"{begin}: {job.task}, {', '.join(said)}; {event.parameters:,} parameters, {event.plan.steps:,} steps"
+    memory = described(event.memory, event.spared)
+    figures = f"{event.parameters:,} parameters, {event.plan.steps:,} steps, {memory}"
+    return f"{begin}: {job.task}, {', '.join(said)}; {figures}"

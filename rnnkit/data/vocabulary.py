@@ -23,7 +23,9 @@ LEVELS = ("char", "word", "byte")
 MAX_WORDS = 20_000  # a larger output layer costs more than the words are worth to a small model
 
 BLOCK = 1 << 20
-"""Characters cut into tokens or ids at a time, about: what is in between takes up to 70 bytes each."""
+"""Characters cut into tokens or ids at a time, about."""
+BLOCK_BYTES = 24
+"""About what is between a character and its id: code points, their copy within the table, the id itself."""
 
 _LETTERS = r"[^\W\d_]"
 # French elisions stand alone (l'|homme, qu'|il); other apostrophes stay inside (aujourd'hui, don't). A blank belongs to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
 from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens
 
@@ -99,6 +101,12 @@ class Dense(Layer):
         self.engine.ops.dense_backward(self._weights(), x, da, self.g["W"], self.g["b"], dx, self.engine.threads)
         return (None if dx is None else dx.reshape(shape)), None
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        rows, y = math.prod(shape[:-1]), (*shape[:-1], self.outputs)
+        da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
+        passing = da + self._bytes(self.inputs, self.outputs) + self._bytes(rows, self.inputs)
+        return Footprint(self._bytes(*y), passing if training else 0, 0, y)
+
 
 @dataclass(eq=False)
 class Embedding(Layer):
@@ -155,6 +163,12 @@ class Embedding(Layer):
         self.engine.ops.scatter(flat, ids.reshape(-1), self.g["E"], self.engine.threads)
         return None, None
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        """Of rows that are looked up."""
+        y, n = (*shape, self.outputs), math.prod(shape)
+        sums = self._bytes(min(n, self.size), self.outputs) + self._bytes(*y) + 24 * n  # by id: sorted, then summed
+        return Footprint(self._bytes(*y), sums if training else 0, 0, y)
+
 
 @dataclass(eq=False)
 class Dropout(Layer):
@@ -207,3 +221,9 @@ class Dropout(Layer):
         if not want_dx:
             return None, None
         return (dy if mask is None else dy * mask), None
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        if not training or not self.rate:
+            return Footprint(0, 0, 0, shape)
+        size, drawn = self._bytes(*shape), shape[-2:] if self.per == "sequence" else shape
+        return Footprint(size + self._bytes(*drawn), size, 0, shape)

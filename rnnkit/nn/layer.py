@@ -12,6 +12,7 @@ A layer is a dataclass: its fields are its description, those that hold layers a
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
@@ -24,6 +25,7 @@ from rnnkit.errors import ModelFileError, RnnkitError, UsageError
 from rnnkit.nn import threads as threads_
 from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.initializers import fill
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.tape import Tape
 
@@ -70,6 +72,14 @@ class Layer:
     def spares_output(self) -> bool:
         """Whether ``backward`` never reads what ``forward`` returned, so that the gradient may be written over it."""
         return False
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        """What inputs of that shape take: by default nothing, and the outputs are of the same shape."""
+        return Footprint(0, 0, 0, shape)
+
+    def _bytes(self, *shape: int) -> int:
+        """Bytes of an array of the layer's own dtype."""
+        return math.prod(shape) * self.bound().values.dtype.itemsize
 
     # -- the tree --------------------------------------------------------------------------
 

@@ -1,17 +1,62 @@
-"""How much memory there is, and when a recurrent layer keeps fewer gates because of it."""
+"""How much memory there is, how much a network takes, and when a layer keeps fewer gates because of it."""
 
 from __future__ import annotations
 
 import math
 import os
+import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rnnkit.errors import UsageError
 
 SHARE = 8
 """Gates that would take more than this part of the memory are recomputed, unless told otherwise."""
+
+
+class Footprint(NamedTuple):
+    """Bytes that a layer takes for inputs of a certain shape, and the shape of its outputs."""
+
+    kept: int  # on the tape, from the first pass on
+    passing: int  # at once on the way back, beside the gradient of its outputs
+    packed: int  # weights as the kernels have them
+    shape: Any  # a tuple, or a dictionary of them
+
+
+def traced(make: Callable[[], object]) -> int:
+    """Bytes of arrays that are alive when ``make`` has made its result."""
+    running = tracemalloc.is_tracing()
+    if not running:
+        tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        made = make()
+        found = tracemalloc.get_traced_memory()[0] - before
+        del made
+        return max(found, 0)
+    finally:
+        if not running:
+            tracemalloc.stop()
+
+
+def give_back() -> None:
+    """Return freed memory to the system where the C library can (glibc keeps what lies between arrays in use)."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    import ctypes
+
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library; Windows has no such handle
+        return None
 
 
 @cache

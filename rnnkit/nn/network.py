@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.nn import threads as threads_
 from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.layer import Layer, State, layer_from
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.tape import Tape
@@ -77,6 +78,22 @@ class Network:
     def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = False) -> tuple[Any, State]:
         """Undo the latest ``forward`` on the tape, adding to the gradients."""
         return self.root.backward(dy, tape, dstate, want_dx)
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        """Bytes that inputs of that shape (a dictionary of shapes for one of arrays) take, beside the parameters."""
+        return self.root.memory(shape, training)
+
+    def spared(self, shape: Any) -> int:
+        """Bytes by which recomputation makes a training with inputs of that shape smaller."""
+        layers = [layer for _, layer in self.root.walk() if isinstance(layer, Recurrent)]
+        chosen, now = [layer.recompute for layer in layers], self.memory(shape).kept
+        try:
+            for layer in layers:
+                layer.recompute = "off"
+            return max(0, self.memory(shape).kept - now)
+        finally:
+            for layer, recompute in zip(layers, chosen, strict=True):
+                layer.recompute = recompute
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per layer with parameters: path, kind, what it is, shapes and number of parameters."""

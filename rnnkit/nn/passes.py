@@ -59,7 +59,7 @@ class Pass:
     """
 
     weights: Any
-    x: np.ndarray  # [T,B,I], or token ids [T,B]
+    x: Any  # [T,B,I], or token ids [T,B]
     span: Span
 
     def __init__(
@@ -87,6 +87,10 @@ class Pass:
         """What the next walk goes over, and with which weights."""
         self.weights, self.x = weights, x
         self.span = Span(0, self.sizes.steps, self.reverse, lengths, mask)
+
+    def end(self) -> None:
+        """Let go of inputs and weights: the next ones would otherwise be made beside them."""
+        self.weights = self.x = None
 
     @property
     def outputs(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from rnnkit.cells import Cell, Param, get_cell
 from rnnkit.errors import UsageError
 from rnnkit.nn import threads as threads_
 from rnnkit.nn.layer import Layer, State, check_shape
-from rnnkit.nn.memory import check_recompute, recompute_steps
+from rnnkit.nn.memory import Footprint, check_recompute, recompute_steps, traced
 from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.passes import Pass, Sizes, piece_steps, unit_steps
 from rnnkit.nn.tape import Tape
@@ -178,18 +178,18 @@ class Recurrent(Layer):
                 )
         return self._kernels
 
-    def _weights(self, x: np.ndarray | Tokens) -> list[Any]:
-        """Every pass's prepared weights for such inputs, packed again after the parameters changed."""
+    def _weights(self, table: np.ndarray | None) -> list[Any]:
+        """Every pass's prepared weights, the lowest level's with a table of tokens; packed again after a change."""
         parameters, kernels = self.bound(), self._loaded()
         self._prepared = self._prepared.current(parameters)
         packed = []
         for level, _, prefix in self._passes:
-            table = x.table if isinstance(x, Tokens) and level == 0 else None
-            key = prefix, id(table)
+            read = table if level == 0 else None
+            key = prefix, id(read)
             if key not in self._prepared.weights:
                 params = {name: self.p[prefix + name] for name in self._names}
-                weights = kernels.prepare(params, table, self.precision, self.threads)
-                self._prepared.weights[key] = weights, table
+                weights = kernels.prepare(params, read, self.precision, self.threads)
+                self._prepared.weights[key] = weights, read
             packed.append(self._prepared.weights[key][0])
         return packed
 
@@ -230,7 +230,7 @@ class Recurrent(Layer):
         x, state = self._check(x, state, tape)
         T, B, _ = x.shape
         dtype, symbols = self.bound().values.dtype, len(x.table) if isinstance(x, Tokens) else 0
-        weights = self._weights(x)
+        weights = self._weights(x.table if isinstance(x, Tokens) else None)
         final = tuple(map(np.empty_like, state))
         y: np.ndarray = x.ids if isinstance(x, Tokens) else x
         levels: list[tuple[list[Pass], np.ndarray | None]] = []
@@ -246,6 +246,9 @@ class Recurrent(Layer):
                 for k, walk in zip(self._of(level), passes, strict=True)
             ]
             self._run(calls, passes[0])
+            if not tape.training:
+                for walk in passes:
+                    walk.end()
             y = passes[0].outputs
             if self.bidirectional:
                 y = tape.buffer(f"{self.path}/l{level}r.", "y", (T, B, self.outputs), dtype)
@@ -325,6 +328,8 @@ class Recurrent(Layer):
                         table.fill(0)
                 calls.append(partial(walk.backward, part, tuple(d[k] for d in dfirst), dx, grads))
             self._run(calls, passes[0])
+            for walk in passes:
+                walk.end()
             if table is not None:
                 dtable += table
             for part in parts[1:]:  # the level below sees what both directions ask of it
@@ -332,3 +337,27 @@ class Recurrent(Layer):
             if level:
                 dy = parts[0] if between is None else np.multiply(parts[0], between, out=parts[0])
         return (parts[0] if parts else None), dfirst
+
+    def memory(self, shape: Any, training: bool = True, tokens: Tokens | None = None) -> Footprint:
+        """Of ``x`` of that shape, or of tokens of such a table; the kernels' own buffers as they allocate them."""
+        (T, B, _), kernels, several = shape, self._loaded(), len(self.directions)
+        self._prepared = _Prepared()
+        weights: list[Any] = []
+        packed = traced(lambda: weights.extend(self._weights(None if tokens is None else tokens.table)))
+        kept = 0
+        for level, _, _ in self._passes:
+            symbols = len(tokens.table) if tokens is not None and level == 0 else 0
+            sizes = self._sizes(level, T, B, symbols, training)
+            kept += self._bytes(T + 1, B, self.hidden)
+            between = sizes.piece + 1 + len(range(0, T, max(sizes.piece, 1))) + 1
+            kept += (len(self._cell.states) - 1) * self._bytes(between, B, self.hidden)
+            made = traced(partial(kernels.allocate, weights[level * several], sizes.piece, B, training))
+            saved = 2 * self._bytes(sizes.piece if training else 0, B, len(self._cell.gates) + 1, self.hidden)
+            kept += made if made > saved // 4 else saved  # the reference allocates step by step
+            if self.bidirectional:
+                kept += self._bytes(T, B, self.hidden) * (2 if training else 1)
+            if training and not (tokens is not None and level == 0):
+                kept += self._bytes(T, B, self.outputs if level else self.inputs)
+            if training and level and self.dropout:
+                kept += self._bytes(T, B, self.outputs) // several
+        return Footprint(kept, 0, packed, (T, B, self.outputs))

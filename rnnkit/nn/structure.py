@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from rnnkit.errors import UsageError
 from rnnkit.nn.dense import Dropout, Embedding
 from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.tape import Tape
 
@@ -59,6 +61,24 @@ class Chain(Layer):
     def spares_output(self) -> bool:
         return bool(self.layers) and self.layers[-1].spares_output()
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        kept = passing = packed = 0
+        table: Embedding | None = None
+        tape = Tape(training=training)
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Embedding) and self._ids_will_do(i, shape, tape):
+                table, shape = layer, (*shape, layer.outputs)
+                kept += 8 * math.prod(shape[:-1])
+                continue
+            if isinstance(layer, Recurrent) and table is not None:
+                part = layer.memory(shape, training, table.tokens(np.zeros((0, 0), np.intp)))
+            else:
+                part = layer.memory(shape, training)
+            shape = part.shape
+            dy = self._bytes(*shape) if isinstance(shape, tuple) else 0
+            kept, passing, packed = kept + part.kept, max(passing, part.passing + dy), packed + part.packed
+        return Footprint(kept, passing, packed, shape)
+
 
 @dataclass(eq=False)
 class Sum(Layer):
@@ -93,6 +113,11 @@ class Sum(Layer):
     def spares_output(self) -> bool:
         return True  # the total is nobody's own
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        parts = [layer.memory(shape, training) for layer in self.layers]
+        kept = sum(part.kept for part in parts) + 2 * self._bytes(*parts[0].shape)
+        return Footprint(kept, max(p.passing for p in parts), sum(p.packed for p in parts), parts[0].shape)
+
 
 def _add(a: Any, b: Any) -> Any:
     """Sum of two gradients; of dictionaries, part by part (an absent part counts as zero)."""
@@ -120,6 +145,10 @@ class At(Layer):
         dx, dfirst = self.layer.backward(dy[self.part], tape, dstate, want_dx)
         return {**dy, self.part: dx}, dfirst
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        part = self.layer.memory(shape[self.part], training)
+        return part._replace(shape={**shape, self.part: part.shape})
+
 
 @dataclass(eq=False)
 class Take(Layer):
@@ -134,6 +163,9 @@ class Take(Layer):
 
     def backward(self, dy: Any, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         return {self.part: dy}, None
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        return Footprint(0, 0, 0, shape[self.part])
 
 
 @dataclass(eq=False)
@@ -179,6 +211,9 @@ class Last(Layer):
             dx[0, :, half:] = ends[:, half:]
         return dx, None
 
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        return Footprint(self._bytes(*shape[1:]), self._bytes(*shape) if training else 0, 0, shape[1:])
+
 
 @dataclass(eq=False)
 class Reshape(Layer):
@@ -196,6 +231,9 @@ class Reshape(Layer):
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         return dy.reshape(*dy.shape[: -len(self.to)], int(np.prod(self.to))), None
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        return Footprint(0, 0, 0, (*shape[:-1], *self.to))
 
 
 @dataclass(eq=False)
@@ -248,3 +286,8 @@ class Mixture(Layer):
         self.g["b"] += da.sum(axis=0)
         dvalues = gate[:, :, self._segment(N)] * dy.sum(axis=2)[:, None, :] if want_dx else None
         return {self.code: da @ self.p["W"].T, self.values: dvalues}, None
+
+    def memory(self, shape: Any, training: bool = True) -> Footprint:
+        B, K, N = shape[self.values]
+        y = (B, N, self.outputs)
+        return Footprint(self._bytes(*y) + self._bytes(B, K, N), 2 * self._bytes(B, K, N) if training else 0, 0, y)

@@ -18,8 +18,14 @@ from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
 from rnnkit.tasks.forecast_score import ROWS, origins, report
+from rnnkit.tasks.memory import described, peak_bytes, size_of
 from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.windows import QUANTILES, Pool, build_network, fill_causally
+
+READING, CELLS = 5_500_000, 11
+"""About what reading a table takes, and each of its bytes: cells are strings first (12 of many columns, 15 of few)."""
+LOSS_COPIES = 8
+"""Arrays of float64 that the pinball loss makes of its predictions."""
 
 
 class ForecastJob:
@@ -28,8 +34,9 @@ class ForecastJob:
     task = "forecast"
     stages: tuple[str, ...] = ("fit", "final")
 
-    def __init__(self, series: SeriesSet, options: TrainOptions) -> None:
-        self.series = series
+    def __init__(self, series: SeriesSet, options: TrainOptions, read: int = 0) -> None:
+        """``read``: bytes of the file that the series came from."""
+        self.series, self.read = series, read
         self.notices = list(series.notices)
         settled = resolve(series, options, self.notices)
         self.resolved, self.window, self.plan = settled.options, settled.window, settled.plan
@@ -135,6 +142,29 @@ class ForecastJob:
         self.plan = plan_of(self.resolved)
         return self.plan
 
+    def memory(self, network: Network) -> int:
+        """Bytes that a training with this network takes at most."""
+        assert self.resolved.batch is not None
+        w, pool, rows = self.window, self.pool, min(ROWS, len(self.series) * self.folds)
+        took = READING + CELLS * self.read
+        data = sum(a.nbytes for a in (pool.flat, pool.real, pool.columns, pool.raw))
+        answer = 8 * w.horizon * max(1, len(w.quantiles))  # bytes of a forecast in float64
+        reading = network.memory(pool.shapes(rows), training=False).kept + rows * (pool.window_bytes + 3 * answer)
+        return peak_bytes(
+            network,
+            self.plan,
+            pool.shapes(self.resolved.batch),
+            data=max(2 * data, took // 4),  # the series themselves too; of what reading took, a part stays
+            loss=self.resolved.batch * max(pool.window_bytes, LOSS_COPIES * answer),
+            phases=[data + reading],  # judging lays the series out again
+            apart=took,
+        )
+
+    def spared(self, network: Network) -> int:
+        """Bytes that recomputation spares."""
+        assert self.resolved.batch is not None
+        return network.spared(self.pool.shapes(self.resolved.batch))
+
     def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         s = self.series
         facts = Facts(
@@ -180,7 +210,7 @@ def _read(source: Source, options: TrainOptions) -> SeriesSet:
 
 def prepare(source: Source, options: TrainOptions) -> ForecastJob:
     """The job that trains a forecaster on a table."""
-    return ForecastJob(_read(source, options), options)
+    return ForecastJob(_read(source, options), options, size_of(source))
 
 
 def check(source: Source, options: TrainOptions) -> Findings:
@@ -200,27 +230,16 @@ def check(source: Source, options: TrainOptions) -> Findings:
         "other columns": ", ".join(series.past_names) or "none",
     }
     try:
-        job = ForecastJob(series, options)
+        job = ForecastJob(series, options, size_of(source))
     except DataError as error:
         return Findings("forecast", facts, [*notices, str(error)])
     network = job.network()
     facts |= {
         "seasons": ", ".join(map(str, job.window.periods)) or "none found",
         "parameters": len(network.parameters),
-        "memory of training": f"{_megabytes(job, network):.0f} MB",
+        "memory of training": described(job.memory(network), job.spared(network)),
     }
     return Findings("forecast", facts, job.notices, job, job.options)
-
-
-def _megabytes(job: ForecastJob, network: Network) -> float:
-    """Weights, gradients, optimiser and copies (8 vectors), data, and one batch with its tape or one pass of select."""
-    assert job.resolved.batch is not None
-    assert job.resolved.hidden is not None
-    w = job.window
-    cells = w.context // w.patch * job.resolved.hidden * 12 * job.resolved.layers
-    rows = max(job.resolved.batch, min(ROWS, len(job.series) * job.folds))
-    batch = rows * (cells + 4 * w.context + w.horizon * (len(w.quantiles) + 12)) * 4
-    return (8 * 4 * len(network.parameters) + batch + 40 * len(job.pool.flat)) / 1e6
 
 
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> ForecastModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,7 +15,7 @@ import numpy as np
 
 from rnnkit.cells import get_cell
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
-from rnnkit.data.vocabulary import Decoder, Vocabulary
+from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES, Decoder, Vocabulary
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
@@ -31,12 +32,15 @@ from rnnkit.tasks.language_score import (
     PIECES,
     ngram_nats,
     per_character,
+    piece_shape,
+    reading_bytes,
     side_by_side,
     stepwise_nats,
     text_nats,
     token_nats,
     verdict,
 )
+from rnnkit.tasks.memory import described, peak_bytes
 from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.sampling import Sampler
 
@@ -201,6 +205,30 @@ class LanguageJob:
         )
         self._settle()
         return self.plan
+
+    def memory(self, network: Network) -> int:
+        """Bytes that a training with this network takes at most."""
+        V, tokens = self.vocabulary.size, self.rows * self.length
+        blocks = BLOCK_BYTES * min(len(self.text), BLOCK)
+        own = [*self.ids.values(), self.tail, *self.selection]
+        held = sys.getsizeof(self.text) + sum(array.nbytes for array in own)
+        return peak_bytes(
+            network,
+            self.plan,
+            (self.length, self.rows),
+            data=held + blocks // 4,  # of what the blocks took, a part stays
+            loss=tokens * (4 * V + 24),  # gradient of the logits, ids and float64 losses
+            phases=[
+                reading_bytes(network, self.selection[1].shape, V),
+                reading_bytes(network, piece_shape(len(self.ids["judge"])), V),
+                GRAM_BYTES * len(self.tail),
+            ],
+            apart=held + self.ids["fit"].nbytes + blocks,
+        )
+
+    def spared(self, network: Network) -> int:
+        """Bytes that recomputation spares."""
+        return network.spared((self.length, self.rows))
 
     def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         facts = Facts(self.vocabulary.to_dict(), self.opening)
@@ -385,20 +413,9 @@ def check(source: Source, options: TrainOptions) -> Findings:
         "vocabulary": f"{job.vocabulary.size} symbols ({options.level})",
         "tokens": sum(len(ids) for ids in job.ids.values()),
         "parameters": len(network.parameters),
-        "memory of training": f"{_megabytes(job, network):.0f} MB",
+        "memory of training": described(job.memory(network), job.spared(network)),
     }
     return Findings("language", facts, job.notices, job, job.options)
-
-
-def _megabytes(job: LanguageJob, network: Network) -> float:
-    """Weights, gradients, optimiser and copies (8 vectors), the text with its ids, one batch with its tape and logits,
-    and the counting of the n-gram model."""
-    o = job.resolved
-    assert o.hidden is not None
-    assert o.embedding is not None
-    per_token = 4 * (12 * o.hidden * o.layers + 4 * o.embedding + 4 * job.vocabulary.size)
-    fixed = 8 * 4 * len(network.parameters) + 12 * sum(map(len, job.ids.values())) + GRAM_BYTES * len(job.tail)
-    return (fixed + job.rows * job.length * per_token) / 1e6
 
 
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> LanguageModel:

@@ -22,7 +22,7 @@ TOKENS, LOGITS = 2**13, 2**23
 """Most tokens per pass, and most logits (32 MiB)."""
 GRAM, ORDER = 2_000_000, 1_000_000
 """Tokens that an n-gram model is counted from, and its order chosen by, at most: the last ones."""
-GRAM_BYTES, GRAM_SECONDS = 130, 4e-6
+GRAM_BYTES, GRAM_SECONDS = 136, 4e-6
 """About what each of them takes, in memory and in time on one core."""
 
 Window = tuple[np.ndarray, np.ndarray]
@@ -64,7 +64,7 @@ def text_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabulary:
     """Nats of each of ``ids [n]`` after the tokens ``before``, read in as many pieces as make sense."""
     stream = np.concatenate([before[-1 - WARM :], ids])
     first = len(stream) - len(ids)
-    count = max(1, min(PIECES, len(ids) // SHORTEST_PIECE))
+    _, count = piece_shape(len(ids))
     edges = [first + round(len(ids) * i / count) for i in range(count + 1)]
     pairs = [(stream[max(0, a - 1 - WARM) : a], stream[a:b]) for a, b in pairwise(edges)]
     return token_nats(network, side_by_side(pairs), vocabulary)
@@ -80,6 +80,19 @@ def stepwise_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabul
     for part in passes(len(ids), 1, vocabulary):
         total += float(loss.nats(writer.logits(stream[:-1][part]), stream[1:][part]).sum())
     return total
+
+
+def piece_shape(tokens: int) -> tuple[int, int]:
+    """(steps, pieces) in which so many tokens are read side by side."""
+    count = max(1, min(PIECES, tokens // SHORTEST_PIECE))
+    return WARM + -(-tokens // count), count
+
+
+def reading_bytes(network: Network, shape: tuple[int, ...], vocabulary: int) -> int:
+    """Memory that ``token_nats`` takes for so many (steps, rows), beside the network."""
+    steps, rows = shape
+    longest = max((part.stop - part.start for part in passes(steps, rows, vocabulary)), default=0)
+    return network.memory((longest, rows), training=False).kept + 17 * steps * rows  # float64 nats twice, and counts
 
 
 def ngram_nats(known: np.ndarray, ids: np.ndarray, vocabulary: int, held_out: int) -> tuple[str, float]:

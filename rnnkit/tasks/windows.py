@@ -102,6 +102,24 @@ class Pool:
         }
         return inputs, level, scale
 
+    def shapes(self, rows: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the inputs of so many windows."""
+        w = self.window
+        bases = simple_forecasts(w, np.zeros((1, w.context))).shape[1]
+        width = w.patch * (1 + len(w.past_mean)) + 2
+        return {
+            "patches": (w.context // w.patch, rows, width),
+            "window": (rows, w.context),
+            "bases": (rows, bases, w.horizon),
+        }
+
+    @property
+    def window_bytes(self) -> int:
+        """About what making one window's inputs takes: eight arrays of float64 as long as it, and the inputs."""
+        w = self.window
+        bases = self.shapes(1)["bases"][1]
+        return 8 * w.context * (8 + 2 * len(w.past_mean)) + 20 * bases * w.horizon + 12 * w.context
+
     def targets(self, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         """What followed, ``[B,H]`` in the file's units, NaN where missing."""
         return self.raw[(self.offsets[series] + cuts)[:, None] + np.arange(self.window.horizon)]
