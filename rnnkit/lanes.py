@@ -40,6 +40,7 @@ def sample(call: Callable[[], Any], settle: float = SETTLE, least: float = SAMPL
             calls += 1
             if calls == 1:  # it woke the threads
                 part()
+        part()  # those that came later
         repeats = max(1, math.ceil(least * calls / (time.perf_counter() - began)))
         began = time.perf_counter()
         for _ in range(repeats):

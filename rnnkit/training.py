@@ -32,6 +32,8 @@ from rnnkit.run import Run
 
 RETURNS = 3
 """How often training goes back to the last good weights, at half the rate, before it gives up."""
+PLACED = 16
+"""Steps after which threads that are new are told where to run (``nn.threads.apart``), the first of them after one."""
 
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
@@ -241,7 +243,8 @@ class _Trainer:
     def _step(self, step: int) -> float | None:
         """One update; None when the loss or its gradient is not finite, and then nothing moved."""
         progress, plan, parameters = self.progress, self.plan, self.network.parameters
-        if self.passes == 1 and self.network.threads > 1:  # the first one woke them
+        if self.passes % PLACED == 1 and self.network.threads > 1:
+            self.network.engine.ops.wake(self.network.threads)
             self.part()
         self.passes += 1
         batch = self.job.batch(self.job.stages[progress.stage], step)

@@ -138,7 +138,7 @@ def test_a_nan_is_a_difference():
 
 
 def test_a_missing_backend_is_skipped_by_name_but_not_when_asked_for(monkeypatch):
-    monkeypatch.setitem(BACKENDS, "cython", "rnnkit._kernels.not_there")
+    monkeypatch.setitem(BACKENDS, "cython", BACKENDS["cython"]._replace(kernels="not_there"))
     setting = survey(1)
     assert "cython" not in setting.backends
     assert "not_there" in setting.skipped["cython"]

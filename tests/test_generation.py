@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import rnnkit
-from rnnkit._kernels import BACKENDS, generation
-from rnnkit._kernels.generation import GENERATORS, RECENT, TABLE, Rules
+from rnnkit._kernels import generation
+from rnnkit._kernels.generation import RECENT, TABLE, Rules
 from rnnkit._kernels.quantization import WEIGHTS
 from rnnkit._kernels.reference_generation import banned, draw
 from rnnkit.errors import RnnkitError, UsageError
@@ -49,10 +49,6 @@ def read(network, backend, ids, weights="float32", rules=FREE, threads=1):
     """Logits after each of the ids, then tokens drawn on from there."""
     writer = Writer(network.configure(backend, threads), len(ids) + 100, rules, weights)
     return writer.logits(ids), writer.write(np.random.default_rng(5).random(100))
-
-
-def test_every_backend_can_write():
-    assert GENERATORS.keys() == BACKENDS.keys()
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -239,7 +235,7 @@ def test_work_that_ends_early_ends_the_run():
 
 
 def test_the_generators_are_loaded_by_name(backend):
-    assert generation.load(backend).generate is not None
+    assert all(map(callable, generation.load(backend)))
 
 
 def test_every_instruction_set_gives_the_definition(make, variant, rng, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnkit._kernels import BACKENDS, operations
+from rnnkit._kernels import operations
 from rnnkit._kernels.operations import load_ops
 from rnnkit.nn import Chain, Dense, Embedding, Network, Recurrent, Tape
 from rnnkit.nn.losses import make_loss
@@ -61,8 +61,8 @@ def dense_arrays(rng, shape, dtype):
     return [rng.standard_normal(shape).astype(dtype) / np.sqrt(shape[0], dtype=dtype) for shape in shapes]
 
 
-def test_every_backend_has_operations():
-    assert set(operations.MODULES) == set(BACKENDS)
+def test_every_backend_has_operations(backend):
+    assert all(map(callable, operations.load_ops(backend)))
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "sigmoid"])

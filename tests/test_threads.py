@@ -48,6 +48,92 @@ def test_threads_kept_apart_are_free_again_afterwards():
     other.join()
 
 
+several = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two processors"
+)
+
+
+@several
+def test_threads_that_come_later_leave_the_callers_processor_too():
+    allowed, seen, done = os.sched_getaffinity(0), [], threading.Event()
+
+    def wait():
+        seen.append(threading.get_native_id())
+        done.wait(10)
+
+    with threads.apart() as part:
+        part()
+        here = os.sched_getaffinity(0)
+        others = [threading.Thread(target=wait) for _ in range(2)]
+        for other in others:
+            other.start()
+        while len(seen) < 2:
+            time.sleep(0.001)
+        assert len(here) == 1
+        assert [os.sched_getaffinity(task) for task in seen] == [here, here]
+        part()
+        assert [os.sched_getaffinity(task) for task in seen] == [allowed - here] * 2
+        assert os.sched_getaffinity(0) == here
+    assert [os.sched_getaffinity(task) for task in (0, *seen)] == [allowed] * 3
+    done.set()
+    for other in others:
+        other.join()
+
+
+def run_alone(code, *args):
+    """Python code in a process of its own, whose threads are all known."""
+    done = subprocess.run([sys.executable, "-P", "-c", code, *args], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@several
+def test_the_threads_of_a_team_are_there_once_woken_and_stay(backend):
+    """A pool that shrank after each small pass would start threads for the next large one."""
+    run_alone(
+        """
+import os, sys
+import numpy as np
+from rnnkit._kernels.operations import load_ops
+ops, before = load_ops(sys.argv[1]), set(os.listdir("/proc/self/task"))
+ops.wake(4)
+woken = set(os.listdir("/proc/self/task")) - before
+assert len(woken) == (0 if sys.argv[1] == "numpy" else 3), woken
+for n in (10_000_000, 200_000, 100_000, 10_000, 10, 10_000_000):
+    ops.square_sum(np.ones(n, np.float32), 4)
+    assert set(os.listdir("/proc/self/task")) - before == woken, n
+""",
+        backend,
+    )
+
+
+@several
+def test_training_keeps_every_thread_off_its_own_processor(backend, tmp_path):
+    """Though the first steps are too small for a second thread, which starts from the one that is confined."""
+    run_alone(
+        """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from jobs import TinyJob
+from rnnkit import training
+from rnnkit.events import Stepped
+
+job, everywhere = TinyJob(backend=sys.argv[1], threads=2), os.sched_getaffinity(0)
+for event in training.train(job, Path(sys.argv[2], "run")):
+    if isinstance(event, Stepped) and event.step == 3:
+        here = os.sched_getaffinity(0)
+        others = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+        assert len(here) == 1
+        assert all(other == everywhere - here for other in others), others
+        assert others or sys.argv[1] == "numpy"
+assert os.sched_getaffinity(0) == everywhere
+""",
+        backend,
+        os.fspath(tmp_path),
+        os.path.dirname(__file__),
+    )
+
+
 def test_together_runs_both_at_once_and_in_one_thread_kept_for_it():
     met, names = threading.Barrier(2, timeout=10), []
 

@@ -1,19 +1,24 @@
-"""Whole-layer passes over time; one module per backend, all with the same five functions.
+"""What runs: backends (``BACKENDS``), each of which does the same three things under the same names.
+
+Passes over time are described here; what else a training step does, dense layers, losses, optimisers, in
+``operations.py``; writing text on token by token in ``generation.py``.  Common to all: what a function needs to know of
+constant arrays is prepared once (opaque, packed); results do not depend on ``threads`` (NumPy's BLAS apart); nothing is
+checked, printed or drawn at random here, which is ``nn``'s part.
 
 Notation: T steps, B batch rows, I inputs, H hidden units, G gates, V symbols.  Arrays are time-major and
 C-contiguous.  Index t of a state array ``[T+1, B, H]`` is the state BEFORE step t, so slot 0
 is the initial state; with ``reverse`` the steps run from T-1 to 0 and the initial state sits in
 slot T, so the state after step t is slot t+1 forward and slot t in reverse.
 
-A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, whose functions are
+A backend's passes are ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, whose functions are
 
 ``prepare(params, table=None, precision="float32", threads=1) -> Weights``
-    IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed,
-    transposed) and is made again whenever the parameters change; they may be read until ``backward`` is done.  With a ``table [V,I]``, an embedding, the ``x``
-    of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.  With the precision
-    ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are rounded to bfloat16
-    (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a processor or
-    a dtype cannot do is a ``UsageError``.
+    IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed, transposed) and is
+    made again whenever the parameters change; until ``backward`` is done it may read them.  With a ``table [V,I]``, an
+    embedding, the ``x`` of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.
+    With the precision ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are
+    rounded to bfloat16 (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a
+    processor or a dtype cannot do is a ``UsageError``.
 ``allocate(weights, T, B, training) -> Tape``
     Buffers that ``forward`` fills and only the same backend's ``backward`` and ``accumulate``
     read; without ``training`` the gates are not kept.  The one function that allocates.
@@ -30,7 +35,6 @@ A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, 
 ``Span`` says which steps [start, stop) of those buffers and how.  Slots past a row's length
 repeat its state; dy is not read there, dx is zero there.  ``mask [B,H]`` multiplies the h that enters the
 recurrent product h·R (and nothing else): dropout on the recurrent path.
-Kernels never check or print: ``nn/recurrent.py`` does.
 """
 
 from __future__ import annotations
@@ -72,12 +76,21 @@ class Kernels(NamedTuple):
 PRECISIONS = ("float32", "bfloat16")
 """What the factors of the products may be rounded to; states, sums and parameters are never less than float32."""
 
-BACKENDS: dict[str, str] = {
-    "cython": "rnnkit._kernels.cython_kernels",
-    "numba": "rnnkit._kernels.numba_kernels",
-    "numpy": "rnnkit._kernels.reference",
+
+class Backend(NamedTuple):
+    """The modules of a backend."""
+
+    kernels: str  # exports KERNELS and describe()
+    operations: str  # OPS
+    generation: str  # GENERATION
+
+
+BACKENDS: dict[str, Backend] = {
+    "cython": Backend("cython_kernels", "cython_ops", "cython_generation"),
+    "numba": Backend("numba_kernels", "numba_ops", "numba_generation"),
+    "numpy": Backend("reference", "reference_ops", "reference_generation"),
 }
-"""Backend name → module, in the order in which ``auto`` tries them."""
+"""In the order in which ``auto`` tries them."""
 
 
 def choose(backend: str = "auto") -> str:
@@ -87,7 +100,7 @@ def choose(backend: str = "auto") -> str:
     if backend != "auto":
         if backend not in BACKENDS:
             raise UsageError(f"backend is one of auto, {', '.join(BACKENDS)}, not {backend!r}")
-        _module(backend)
+        module(backend)
         return backend
     for name in BACKENDS:
         if not _obstacle(name):
@@ -108,7 +121,7 @@ def fallback() -> str:
 
 def load(backend: str, variant: str) -> Kernels:
     """The kernels of a cell variant; a backend named outright never falls back to another."""
-    kernels: dict[str, Kernels] = _module(choose(backend)).KERNELS
+    kernels: dict[str, Kernels] = module(choose(backend)).KERNELS
     if variant not in kernels:
         raise UsageError(f"the {backend} backend has no {variant} cell; it has {', '.join(kernels)}")
     return kernels[variant]
@@ -116,23 +129,24 @@ def load(backend: str, variant: str) -> Kernels:
 
 def describe(backend: str) -> str:
     """One line on what this backend runs: instruction set, versions."""
-    return str(_module(choose(backend)).describe())
+    return str(module(choose(backend)).describe())
 
 
 def _obstacle(backend: str) -> str:
     """Why a backend cannot be imported, empty when it can; an error of its own (a wrong RNNKIT_ISA) passes."""
     try:
-        importlib.import_module(BACKENDS[backend])
+        importlib.import_module(f"{__name__}.{BACKENDS[backend].kernels}")
     except ImportError as error:
         return str(error)
     return ""
 
 
-def _module(backend: str) -> Any:
+def module(backend: str, part: str = "kernels") -> Any:
+    """One of a backend's modules; ``RnnkitError`` where the backend cannot be imported."""
     obstacle = _obstacle(backend)
     if obstacle:
         hint = "install a C compiler and reinstall rnnkit" if backend == "cython" else f"pip install {backend}"
         raise RnnkitError(
             f"the {backend} backend cannot be loaded here ({obstacle}); {hint}, or choose another with --backend"
         )
-    return importlib.import_module(BACKENDS[backend])
+    return importlib.import_module(f"{__name__}.{getattr(BACKENDS[backend], part)}")

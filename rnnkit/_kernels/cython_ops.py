@@ -57,4 +57,10 @@ def _square_sum(g: np.ndarray, threads: int) -> float:
     return float(_MODULES[g.dtype].square_sum(g, threads))
 
 
-OPS = Ops(_dense, _dense_forward, _dense_backward, _gather, _scatter, _softmax_cross_entropy, _step, _square_sum)
+def _wake(threads: int) -> None:
+    _MODULES[np.dtype(np.float32)].wake(threads)
+
+
+OPS = Ops(
+    _dense, _dense_forward, _dense_backward, _gather, _scatter, _softmax_cross_entropy, _step, _square_sum, _wake
+)  # fmt: skip

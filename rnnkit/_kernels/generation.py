@@ -3,8 +3,7 @@
 Notation: V tokens in the vocabulary, E width of their vectors, L layers, H hidden units, G gates.  One row; a step is
 embedding → L recurrent layers of one variant → dense → logits ``[V]``, and the next token is drawn from these.
 
-A backend's module (``GENERATORS``) offers four functions, which neither check nor print (``nn/generation.py`` does)
-and let go of Python's lock while they run:
+A backend's generation is ``GENERATION``, whose four functions let go of Python's lock while they run:
 
 ``prepare(network, weights) -> Weights``
     IN ``network``: a ``Stack`` of float32 arrays, matrices already rounded to the form ``weights``
@@ -30,13 +29,12 @@ the whole vector, sums are whole numbers (so exact, in any order, on any process
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit import _kernels
+from rnnkit._kernels import choose, module
 
 RECENT = 64
 """Tokens back that the repetition penalty looks."""
@@ -73,15 +71,7 @@ class Generation(NamedTuple):
     generate: Callable[..., int]
 
 
-GENERATORS: dict[str, str] = {
-    "cython": "rnnkit._kernels.cython_generation",
-    "numba": "rnnkit._kernels.numba_generation",
-    "numpy": "rnnkit._kernels.reference_generation",
-}
-"""Backend → module; the same names as ``BACKENDS``."""
-
-
 def load(backend: str) -> Generation:
     """The functions of a backend; one named outright never falls back to another."""
-    generation: Generation = importlib.import_module(GENERATORS[_kernels.choose(backend)]).GENERATION
+    generation: Generation = module(choose(backend), "generation").GENERATION
     return generation

@@ -1,39 +1,41 @@
-"""Generation by Numba: the whole loop without the lock, on one thread, its matrices read row by row.
-
-``y += v·M`` goes down the rows of M, each added to a y that stays in the first-level cache: a stream that LLVM turns
-into vectors.  All matrices lie in one array; ``at [n,4]`` says where each begins, its rows, its columns and its scales.
-"""
+"""Generation by Numba: the whole loop without the lock, on one thread, over the cells of the passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from rnnkit._kernels.generation import RECENT, TABLE, Generation, Rules, Stack
-from rnnkit._kernels.numba_cells import clear, copy, gru_row, lstm_row, rnn_row, squash
-from rnnkit._kernels.numba_jit import jit
-from rnnkit._kernels.quantization import to_bfloat16, to_int8
+from rnnkit._kernels import numba_cells as cells
+from rnnkit._kernels.generation import TABLE, Generation, Rules, Stack
+from rnnkit._kernels.numba_dot import Matrices, Room, add_product, lay, room_for
+from rnnkit._kernels.numba_draw import Desk, desk_for, draw
+from rnnkit._kernels.numba_jit import jit, part
+from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, RNN_RELU, columns
+from rnnkit._kernels.numba_vector import flush_denormals, restore
 
-RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE = range(5)
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
-TINY = np.float32(1e-30)  # vectors no larger are zero in whole numbers: the inverse of their scale might overflow
-ONE, ZERO, LARGEST = np.float32(1), np.float32(0), np.float32(127)
+"""In the order of the numbers of ``numba_layout``."""
 W, R, RN = range(3)  # the matrices of a layer, in this order; the dense layer's is the last of all
 
 
-class _Network(NamedTuple):
-    """IN."""
+class _Sizes(NamedTuple):
+    kind: int
+    layers: int
+    hidden: int
+    embedding: int  # columns of E
+    table: int  # 1 where E holds E·W + b of the first layer
+    x_columns: int  # as in numba_layout
+    h_first: int
 
-    variant: int
-    numbers: np.ndarray  # float32, bits of bfloat16 (uint16) or int8
-    scales: np.ndarray
-    at: np.ndarray
-    E: np.ndarray  # [V,E], or [V,G·H] with E·W + b of the first layer in it
-    b: np.ndarray  # [L,G·H]
+
+class _Network(NamedTuple):
+    """IN; every array is flat."""
+
+    size: _Sizes
+    matrices: Matrices
+    E: np.ndarray
+    b: np.ndarray  # [L, x_columns]
     bn: np.ndarray  # [L,H]
     out: np.ndarray  # [V]
 
@@ -45,253 +47,129 @@ class _Memory(NamedTuple):
     c: np.ndarray
     logits: np.ndarray
     tokens: np.ndarray
-    ax: np.ndarray  # [G·H]
-    ah: np.ndarray  # [G·H]
-    next: np.ndarray  # [H]
-    wide: np.ndarray  # uint32 or int32, as wide as the widest matrix
-    whole: np.ndarray  # int32, as long as the longest vector
-
-
-# -- the products ------------------------------------------------------------------------------
-
-
-def _add_product(net, matrix, v, y, memory):
-    """y += v · the matrix of that number."""
-    raise NotImplementedError
-
-
-@overload(_add_product)
-def _compile_product(net, matrix, v, y, memory):
-    kind = net.types[1].dtype
-    return {types.float32: _add_single, types.uint16: _add_half, types.int8: _add_whole}[kind]
-
-
-def _add_single(net, matrix, v, y, memory):
-    first, K, N, _ = net.at[matrix]
-    for k in range(K):
-        a, row = v[k], net.numbers[first + k * N : first + (k + 1) * N]
-        for j in range(N):
-            y[j] += a * row[j]
-
-
-def _add_half(net, matrix, v, y, memory):
-    first, K, N, _ = net.at[matrix]
-    bits = memory.wide[:N]
-    row = bits.view(np.float32)
-    for k in range(K):
-        a, half = v[k], net.numbers[first + k * N : first + (k + 1) * N]
-        for j in range(N):
-            bits[j] = np.uint32(half[j]) << np.uint32(16)
-        for j in range(N):
-            y[j] += a * row[j]
-
-
-def _add_whole(net, matrix, v, y, memory):
-    first, K, N, scales = net.at[matrix]
-    sums, q = memory.wide[:N].view(np.int32), memory.whole
-    largest, strange = ZERO, ZERO
-    for k in range(K):
-        a = abs(v[k])
-        largest = a if a > largest else largest
-        strange += ZERO * a
-    inverse = LARGEST / largest if largest > TINY and strange == 0 else ZERO
-    for k in range(K):
-        q[k] = np.int32(np.rint(v[k] * inverse)) if strange == 0 else 0
-    clear(sums)
-    for k in range(K):
-        a, row = q[k], net.numbers[first + k * N : first + (k + 1) * N]
-        for j in range(N):
-            sums[j] += a * np.int32(row[j])
-    scale = largest / LARGEST + strange
-    for j in range(N):
-        y[j] += np.float32(sums[j]) * (scale * net.scales[scales + j])
+    a: np.ndarray  # a row of the gates
+    reset: np.ndarray  # [H]: r ⊙ h
+    room: Room
+    desk: Desk
 
 
 # -- a step ------------------------------------------------------------------------------------
 
 
-@jit
-def _gru(net, memory, n, h):
-    variant, ax, ah, H = net.variant, memory.ax, memory.ah, len(h)
-    z, candidate = ax[H : 2 * H], ax[2 * H :]
-    clear(ah)
-    _add_product(net, 3 * n + R, h, ah, memory)
-    for j in range(2 * H):
-        ax[j] += ah[j]
-    squash(ax[: 2 * H])
-    if variant == GRU_AFTER:
-        for j in range(H):
-            candidate[j] += ax[j] * (ah[2 * H + j] + net.bn[n, j])
+@part
+def _units(size, memory, h):
+    """Pre-activations in ``a`` into the states from ``h`` on; a reset-before GRU has come as far as n."""
+    kind, H, a, states, c = size.kind, size.hidden, memory.a, memory.h, memory.c
+    if kind == LSTM:
+        cells.lstm_units(1, H, (a, a, a, a, c, c, states), (0, H, 2 * H, 3 * H, h, h, h), (0, 0, 0, 0, 0, 0, 0))
+    elif kind == GRU_AFTER:
+        cells.gru_after_units(1, H, (a, a, a, a, states, states), (0, H, 2 * H, 3 * H, h, h), (0, 0, 0, 0, 0, 0))
+    elif kind == GRU_BEFORE:
+        cells.gru_before_units(1, H, (a, a, states, states), (2 * H, H, h, h), (0, 0, 0, 0))
+    elif kind == RNN_RELU:
+        cells.relu_units(1, H, (a, states), (0, h), (0, 0))
     else:
-        for j in range(H):
-            memory.next[j] = ax[j] * h[j]
-        _add_product(net, 3 * n + RN, memory.next, candidate, memory)
-    gru_row(z, candidate, h, memory.next)
-    copy(memory.next, h)
+        cells.tanh_units(1, H, (a, states), (0, h), (0, 0))
 
 
 @jit
 def _read(net, memory, token, count):
+    """One step: the token is written down, states and logits are those after it."""
+    size, matrices, room, a = net.size, net.matrices, memory.room, memory.a
+    H, X = size.hidden, size.x_columns
     memory.tokens[count] = token
-    ax = memory.ax
-    for n in range(len(memory.h)):
-        h = memory.h[n]
-        copy(net.b[n], ax)
-        if n > 0:
-            _add_product(net, 3 * n + W, memory.h[n - 1], ax, memory)
-        elif net.at[W, 1] == 0:
-            copy(net.E[token], ax)
+    for n in range(size.layers):
+        h = n * H
+        if n == 0 and size.table:
+            cells.copy(1, X, (net.E, a), (token * X, 0), (0, 0))
         else:
-            _add_product(net, W, net.E[token], ax, memory)
-        if net.variant >= GRU_AFTER:
-            _gru(net, memory, n, h)
-        else:
-            _add_product(net, 3 * n + R, h, ax, memory)
-            if net.variant == LSTM:
-                lstm_row(ax, memory.c[n], memory.c[n], h)
+            cells.copy(1, X, (net.b, a), (n * X, 0), (0, 0))
+            if n == 0:
+                add_product(matrices, W, net.E, token * size.embedding, a, 0, room)
             else:
-                rnn_row(net.variant == RNN_RELU, ax, h)
-    copy(net.out, memory.logits)
-    _add_product(net, len(net.at) - 1, memory.h[-1], memory.logits, memory)
-
-
-# -- drawing -----------------------------------------------------------------------------------
-
-
-@jit
-def _forbid(z, tokens, count, n):
-    """z = -inf where a token would write a run of n again, unless that would leave none."""
-    out = np.zeros(len(z), np.bool_)
-    for i in range(count - n + 1):
-        k = 0
-        while k < n - 1 and tokens[i + k] == tokens[count - n + 1 + k]:
-            k += 1
-        if k == n - 1:
-            out[tokens[i + n - 1]] = True
-    if not out.all():
-        for i in range(len(z)):
-            if out[i]:
-                z[i] = -np.inf
+                add_product(matrices, 3 * n + W, memory.h, h - H, a, 0, room)
+        if size.kind == GRU_AFTER:
+            cells.copy(1, H, (net.bn, a), (h, 3 * H), (0, 0))
+        add_product(matrices, 3 * n + R, memory.h, h, a, size.h_first, room)
+        if size.kind == GRU_BEFORE:
+            cells.gru_before_gates(1, H, (a, a, memory.h, memory.reset), (0, H, h, 0), (0, 0, 0, 0))
+            add_product(matrices, 3 * n + RN, memory.reset, 0, a, 2 * H, room)
+        _units(size, memory, h)
+    V = len(net.out)
+    cells.copy(1, V, (net.out, memory.logits), (0, 0), (0, 0))
+    add_product(matrices, 3 * size.layers, memory.h, (size.layers - 1) * H, memory.logits, 0, room)
 
 
 @jit
-def _draw(logits, uniform, rules, tokens, count):
-    z = logits.astype(np.float64)
-    if not np.isfinite(z).all():
-        return -1
-    if rules.penalty != 1:
-        seen = np.zeros(len(z), np.bool_)
-        for i in range(max(0, count - RECENT), count):
-            token = tokens[i]
-            if not seen[token]:
-                z[token] = z[token] / rules.penalty if z[token] > 0 else z[token] * rules.penalty
-                seen[token] = True
-    if rules.no_repeat and count:
-        _forbid(z, tokens, count, rules.no_repeat)
-    if rules.temperature == 0:
-        return np.argmax(z)
-    p = np.exp((z - z.max()) / rules.temperature)
-    if rules.top_k or rules.top_p < 1:
-        order = np.argsort(-z, kind="mergesort")
-        kept = min(len(z), rules.top_k) if rules.top_k else len(z)
-        p[order[kept:]] = 0
-        wanted, held, i = rules.top_p * p.sum(), 0.0, 0
-        while i < kept and (rules.top_p >= 1 or i == 0 or held < wanted):
-            held += p[order[i]]
-            i += 1
-        p[order[i:]] = 0
-    target, held, token = uniform * p.sum(), 0.0, 0
-    for i in range(len(p)):
-        held += p[i]
-        if p[i] > 0:
-            token = i
-        if held > target:
+def _read_all(net, memory, count, ids, logits):
+    """OUT ``logits [n,V]``, flat, or empty."""
+    mode, V = flush_denormals(), len(net.out)
+    for i in range(len(ids)):
+        _read(net, memory, ids[i], count + i)
+        if len(logits) > 0:
+            cells.copy(1, V, (memory.logits, logits), (0, i * V), (0, 0))
+    restore(mode)
+
+
+@jit
+def _write_all(net, memory, count, uniforms, rules, out):
+    mode, drawn = flush_denormals(), 0
+    while drawn < len(uniforms):
+        token = draw(memory.logits, uniforms[drawn], rules, memory.tokens, count + drawn, memory.desk)
+        if token < 0:
             break
-    return token
+        out[drawn] = token
+        _read(net, memory, token, count + drawn)
+        drawn += 1
+    restore(mode)
+    return drawn
 
 
 # -- the four functions ------------------------------------------------------------------------
 
 
-@jit
-def _feed_all(net, memory, count, ids, logits):
-    for i in range(len(ids)):
-        _read(net, memory, ids[i], count + i)
-        if len(logits):
-            copy(memory.logits, logits[i])
-
-
-@jit
-def _generate_all(net, memory, count, uniforms, rules, out):
-    for i in range(len(uniforms)):
-        token = _draw(memory.logits, uniforms[i], rules, memory.tokens, count + i)
-        if token < 0:
-            return i
-        out[i] = token
-        _read(net, memory, token, count + i)
-    return len(uniforms)
-
-
-_STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "float32": np.ascontiguousarray,
-    "bfloat16": to_bfloat16,
-    "int8": lambda matrix: to_int8(matrix)[0],
-}
-
-
-def _lay(matrices: Sequence[np.ndarray], weights: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, scales and where each matrix begins."""
-    at, stored, scales = [], [], [np.empty(0, np.float32)]
-    first = scale = 0
-    for matrix in matrices:
-        at.append((first, *matrix.shape, scale))
-        stored.append(_STORED[weights](matrix).ravel())
-        first += matrix.size
-        if weights == "int8":
-            scales.append(to_int8(matrix)[1])
-            scale += matrix.shape[1]
-    return np.concatenate(stored), np.concatenate(scales), np.array(at, np.intp)
-
-
 def _prepare(stack: Stack, weights: str) -> _Network:
-    variant, first = VARIANTS.index(stack.variant), stack.layers[0]
-    H, none = len(first["R"]), np.empty((0, 0), np.float32)
-    cut = 2 * H if variant == GRU_BEFORE else None
+    kind, first, H = VARIANTS.index(stack.variant), stack.layers[0], len(stack.layers[0]["R"])
+    _, x_columns, h_first, h_columns = columns(kind, H)
+    order, h_order = np.arange(x_columns), np.arange(h_columns)
+    if kind == GRU_AFTER:  # r z n of the parameters are n r z among the columns, and h meets r z q
+        order = np.roll(order, H)
+    none = np.empty((0, 0), np.float32)
     table = len(stack.E) <= TABLE
     matrices = []
     for n, p in enumerate(stack.layers):
-        matrices += [none if n == 0 and table else p["W"], p["R"][:, :cut], p["R"][:, cut:] if cut else none]
-    E = np.einsum("ve,en->vn", stack.E, first["W"]) + first["b"] if table else stack.E
-    bn = [p.get("bn", np.zeros(H, np.float32)) for p in stack.layers]
-    b = np.stack([p["b"] for p in stack.layers])
-    return _Network(variant, *_lay([*matrices, stack.W], weights), E, b, np.stack(bn), stack.b)
+        met = none if n == 0 and table else p["W"][:, order]
+        matrices += [met, p["R"][:, h_order], p["R"][:, h_columns:] if kind == GRU_BEFORE else none]
+    E = np.einsum("ve,en->vn", stack.E, first["W"]) + first["b"] if table else stack.E  # einsum: one fixed order
+    b = np.concatenate([p["b"][order] for p in stack.layers])
+    bn = np.concatenate([p.get("bn", none[0:0].reshape(-1)) for p in stack.layers])
+    size = _Sizes(kind, len(stack.layers), H, stack.E.shape[1], int(table), x_columns, h_first)
+    E = np.ascontiguousarray(E[:, order] if table else E)
+    laid = lay([*map(np.ascontiguousarray, matrices), stack.W], weights)
+    return _Network(size, laid, E.reshape(-1), b, bn, np.array(stack.b))
 
 
 class _Text:
     def __init__(self, net: _Network, capacity: int, rules: Rules) -> None:
-        L, width = net.b.shape
-        H = net.bn.shape[1]
-
-        def zeros(*shape: int) -> np.ndarray:
-            return np.zeros(shape, np.float32)
-
-        wide, longest = int(net.at[:, 2].max()), int(net.at[:, 1].max())
+        size, V = net.size, len(net.out)
         self.net, self.count = net, 0
-        self.rules = Rules(float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty),
-                           int(rules.no_repeat))  # fmt: skip
-        self.memory = _Memory(
-            zeros(L, H), zeros(L, H), zeros(len(net.out)), np.zeros(capacity, np.int32), zeros(width), zeros(width),
-            zeros(H), np.zeros(wide, np.uint32), np.zeros(longest, np.int32),
-        )  # fmt: skip
+        self.rules = Rules(
+            float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat)
+        )
+        states, width = size.layers * size.hidden, columns(size.kind, size.hidden)[0]
+        h, c, logits, a, reset = (np.zeros(n, np.float32) for n in (states, states, V, width, size.hidden))
+        tokens = np.zeros(capacity, np.int32)
+        self.memory = _Memory(h, c, logits, tokens, a, reset, room_for(net.matrices), desk_for(V))
 
 
 def _feed(text: _Text, ids: np.ndarray, logits: np.ndarray | None, threads: int) -> None:
-    _feed_all(text.net, text.memory, text.count, ids, np.empty((0, 0), np.float32) if logits is None else logits)
+    kept = np.empty(0, np.float32) if logits is None else logits.reshape(-1)
+    _read_all(text.net, text.memory, text.count, ids, kept)
     text.count += len(ids)
 
 
 def _generate(text: _Text, uniforms: np.ndarray, out: np.ndarray, threads: int) -> int:
-    drawn: Any = _generate_all(text.net, text.memory, text.count, uniforms, text.rules, out)
+    drawn: Any = _write_all(text.net, text.memory, text.count, uniforms, text.rules, out)
     text.count += drawn
     return int(drawn)
 

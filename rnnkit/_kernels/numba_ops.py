@@ -6,6 +6,7 @@ import numpy as np
 
 from rnnkit._kernels import reference_ops
 from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_team import wake
 
 RULES = {"sgd": 0, "rmsprop": 1, "adam": 2}
 
@@ -75,4 +76,4 @@ def step(
     _step(RULES[rule], p, g, m, v, mask, *rates, *rest)
 
 
-OPS = reference_ops.OPS._replace(scatter=scatter, step=step)
+OPS = reference_ops.OPS._replace(scatter=scatter, step=step, wake=wake)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 WORTH = 2_000_000
@@ -15,7 +16,8 @@ class _Team:
     """Threads that start when they are first needed; several callers may have work for them at once."""
 
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(max(32, os.cpu_count() or 1), "rnnkit-numba")
+        self.most = max(32, os.cpu_count() or 1)
+        self.pool = ThreadPoolExecutor(self.most, "rnnkit-numba")
         self.forked = False
 
     def after_fork(self) -> None:
@@ -25,6 +27,12 @@ class _Team:
     def shares(self, threads: int, pieces: int, flops: float) -> int:
         """How many shares to cut work of so many pieces into: one where it is small, and after a fork."""
         return 1 if self.forked else max(1, min(threads, pieces, int(flops / WORTH)))
+
+    def wake(self, threads: int) -> None:
+        """Start the threads of so many shares."""
+        if not self.forked:
+            meeting = Barrier(min(threads, self.most))
+            self.run(meeting.parties, lambda share, shares: meeting.wait())
 
     def run(self, shares: int, work: Callable[..., Any], *args: Any) -> None:
         """``work(share, shares, *args)`` for every share, the first in the calling thread."""
@@ -37,6 +45,6 @@ class _Team:
 
 
 _TEAM = _Team()
-shares, run = _TEAM.shares, _TEAM.run
+shares, run, wake = _TEAM.shares, _TEAM.run, _TEAM.wake
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_TEAM.after_fork)

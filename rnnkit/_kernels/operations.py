@@ -1,7 +1,7 @@
 """What a training step does outside the recurrent layers: dense products, embeddings, losses, optimisers, norms.
 
 Notation: N rows, K inputs, V outputs or classes.  Arrays are C-contiguous, float32 or float64, all of one dtype in a
-call; ids are intp and within bounds.  A backend exports ``OPS``, whose functions are
+call; ids are intp and within bounds.  A backend's operations are ``OPS``, whose functions are
 
 ``dense(W, b, old=None) -> weights``
     IN ``W [K,V]``, ``b [V]``.  Opaque (packed), and made again whenever the parameters change; until then it may
@@ -23,19 +23,19 @@ call; ids are intp and within bounds.  A backend exports ``OPS``, whose function
     ``scalars``: (η, ε, β of m, β of v, nesterov), those of ``nn/optim.py``.
 ``square_sum(g, threads) -> float``
     Σ g² in float64.
-
-Results do not depend on ``threads`` (NumPy's BLAS apart).  Operations never check: ``nn`` does.
+``wake(threads)``
+    Starts the threads that operations and passes called from this one with that many share, so that they can be told
+    where to run.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit._kernels import choose
+from rnnkit._kernels import choose, module
 
 
 class Ops(NamedTuple):
@@ -49,17 +49,10 @@ class Ops(NamedTuple):
     softmax_cross_entropy: Callable[..., None]
     step: Callable[..., None]
     square_sum: Callable[[np.ndarray, int], float]
-
-
-MODULES: dict[str, str] = {
-    "cython": "rnnkit._kernels.cython_ops",
-    "numba": "rnnkit._kernels.numba_ops",
-    "numpy": "rnnkit._kernels.reference_ops",
-}
-"""Backend name → module of its operations."""
+    wake: Callable[[int], None]
 
 
 def load_ops(backend: str = "auto") -> Ops:
     """The operations of a backend; one named outright never falls back to another."""
-    ops: Ops = importlib.import_module(MODULES[choose(backend)]).OPS
+    ops: Ops = module(choose(backend), "operations").OPS
     return ops

@@ -1,4 +1,7 @@
 # How many threads an operation is worth, and which share of the work is whose.
+#
+# A team is the caller alone or all the threads that it may have: a smaller one would end the others, which libgomp then
+# starts anew for the next pass, 60 µs each.
 
 cdef int forked = 0  # a child process has none of its parent's threads
 
@@ -14,10 +17,19 @@ def one_thread():
 
 
 cdef int team_size(int threads, Py_ssize_t shares, double work) noexcept nogil:
-    """How many of ``threads`` are worth waking for that many indivisible shares and multiply-adds."""
-    if forked or not OPENMP:
-        return 1
-    return <int>max(1, min(<double>threads, min(<double>shares, work / WORTH)))
+    """1, or all ``threads`` where that many indivisible shares and multiply-adds are worth waking them."""
+    return 1 if forked or not OPENMP or shares < 2 or work < <double>WORTH * threads else threads
+
+
+cdef int present(int thread) noexcept nogil:
+    return thread
+
+
+def wake(int threads):
+    """Starts the threads of a team, for whoever wants to know them before the work."""
+    if threads > 1 and not forked and OPENMP:
+        with nogil, parallel(num_threads=threads):
+            present(rnnkit_thread())
 
 
 cdef inline Py_ssize_t share_start(Py_ssize_t n, int thread, int team) noexcept nogil:

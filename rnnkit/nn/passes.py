@@ -18,7 +18,8 @@ from rnnkit._kernels import Kernels, Span
 from rnnkit.nn.tape import Tape
 
 ROWS = 6144
-"""Least rows of T·B in a unit: below, adding up the outputs costs time beside the products (eight of the 768 that the compiled kernels take at a time)."""
+"""Least rows of T·B in a unit: below, adding up the outputs costs time beside the products (eight of the 768 that the
+compiled kernels take at a time)."""
 TABLES = 8
 """A unit has so many times the tokens that a table has symbols: its own products are then an eighth or less."""
 

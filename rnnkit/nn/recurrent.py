@@ -137,8 +137,7 @@ class Recurrent(Layer):
     def by_layer(self) -> list[dict[str, np.ndarray]]:
         """The parameters of every layer and direction by their plain names, in the order of the states."""
         self.bound()
-        names = [param.name for param in self._cell.params(1, 1, self.options)]
-        return [{name: self.p[prefix + name] for name in names} for _, _, prefix in self._passes()]
+        return [{name: self.p[prefix + name] for name in self._names} for _, _, prefix in self._passes]
 
     def params(self) -> tuple[Param, ...]:
         declared = []

@@ -96,21 +96,32 @@ def apart() -> Iterator[Callable[[], None]]:
     """Yields a function that holds the caller on its processor and all other threads off it, until the end.
 
     Threads that sleep at barriers tend to be woken where their waker runs, and Linux may leave them there for
-    seconds or for good: two then run as one. Where affinity does not exist or is not allowed, nothing happens.
+    seconds or for good: two then run as one. A thread that the caller starts meanwhile begins on the caller's only
+    processor, so the function is called again when there may be new ones (12 µs where there are none). Where affinity
+    does not exist or is not allowed, nothing happens.
     """
     moved: dict[int, set[int]] = {}
+    seen: set[str] = set()
 
     def part() -> None:
         with suppress(AttributeError, OSError, ValueError, IndexError):
+            tasks = set(os.listdir("/proc/self/task"))
+            if tasks <= seen:
+                return
             caller = threading.get_native_id()
+            everywhere = moved.get(caller) or os.sched_getaffinity(caller)
             stat = Path(f"/proc/self/task/{caller}/stat").read_text()
             here = int(stat.rpartition(")")[2].split()[36])  # proc(5): the processor last run on
-            for task in map(int, os.listdir("/proc/self/task")):
+            for task in map(int, tasks - seen):
                 allowed = os.sched_getaffinity(task)
+                if allowed == {here}:  # from the caller
+                    allowed = everywhere
                 place = {here} if task == caller else allowed - {here}
                 if place and len(allowed) > 1:
                     moved.setdefault(task, allowed)
                     os.sched_setaffinity(task, place)
+            seen.clear()
+            seen.update(tasks)
 
     try:
         yield part

@@ -20,6 +20,8 @@ SHORTEST_PIECE = 2048
 """Tokens below which a piece is mostly warming up."""
 TOKENS, LOGITS = 2**13, 2**23
 """Most tokens per pass, and most logits (32 MiB)."""
+SELECTED, JUDGED = 100_000, 500_000
+"""Most characters to select and to judge by: more would cost time and tell no more."""
 GRAM, ORDER = 2_000_000, 1_000_000
 """Tokens that an n-gram model is counted from, and its order chosen by, at most: the last ones."""
 GRAM_BYTES, GRAM_SECONDS = 136, 4e-6
