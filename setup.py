@@ -22,6 +22,7 @@ FLAGS = [
     "-ffp-contract=fast",  # a*b + c is one fused operation
     "--param=max-completely-peel-times=7",  # else gcc unrolls 16 lanes before they can become one register
     "-fno-loop-interchange",  # gcc 12 would swap rows and K in some tiles: their sums leave the registers
+    "-fno-schedule-insns",  # aarch64: gcc would load all rows of a tile first: too many registers
     "-g0",  # small files
 ]
 LEVELS = {"baseline": []}
