@@ -26,6 +26,7 @@ FLAGS = [
 ]
 LEVELS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
+    LEVELS["baseline"] = ["-march=x86-64"]  # some systems' compilers begin above it
     LEVELS["v3"] = ["-march=x86-64-v3"]
     LEVELS["v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]  # gcc would use half of each register
 # Every `cdef inline` is inlined: a tile is written once and specialised by the constants it is called with.

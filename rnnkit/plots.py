@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,40 @@ def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
     if axes.lines:  # above the axes, where no line runs
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=3, frameon=False, fontsize=8)
     _dress(axes)
+    _save(figure, path)
+
+
+def losses(logs: Mapping[str, Sequence[dict[str, Any]]], path: Path, *, title: str, tolerance: float) -> None:
+    """Losses of two trainings over the same steps, and below them what the second's held-out one is above the first's.
+
+    ``logs`` has the two by name, each a run's log (``step``, ``loss``, ``selected``); ``tolerance`` is the band
+    around 0 that is drawn under the differences, in the unit of the losses.
+    """
+    ready(path)
+    figure = _figure(5.6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    for (name, log), colour, width in zip(logs.items(), (BLUE, ORANGE), (3.4, 1.4), strict=True):
+        steps = [record["step"] for record in log]
+        above.plot(steps, [r["loss"] for r in log], color=colour, linewidth=width / 2, linestyle=":", alpha=0.9)
+        above.plot(
+            steps, [r["selected"] for r in log], color=colour, linewidth=width, alpha=0.75 if width > 2 else 1, label=name
+        )
+    above.plot([], [], color=GREY, linewidth=1.2, linestyle=":", label="training")
+    above.plot([], [], color=GREY, linewidth=1.4, label="held out")
+    above.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=4, frameon=False, fontsize=8)
+    above.set_title(title, loc="left", fontsize=11)
+    above.set_ylabel("nats per character", fontsize=8)
+    first, second = logs
+    pairs = list(zip(logs[first], logs[second], strict=True))
+    below.axhspan(-tolerance, tolerance, color="#f0f0f0", linewidth=0, zorder=0)
+    below.axhline(0, color=INK, linewidth=0.8)
+    differences = [two["selected"] - one["selected"] for one, two in pairs]
+    below.plot([one["step"] for one, _ in pairs], differences, color=ORANGE, marker="o", markersize=3, linewidth=1.4)
+    below.set_title(f"held out: {second} less {first} (grey: ± {tolerance:g})", loc="left", fontsize=9)
+    below.set_ylabel("nats per character", fontsize=8)
+    below.set_xlabel("step", fontsize=9)
+    for axes in (above, below):
+        _dress(axes)
     _save(figure, path)
 
 

@@ -30,7 +30,7 @@ def _module(dtype: str, suffix: str) -> Any:
 
 @contextmanager
 def _short_spin() -> Iterator[None]:
-    """While libgomp is first loaded: its threads wait 20 µs for one another before they sleep, not 6 ms.
+    """While libgomp is first loaded: its threads wait 100 µs for one another before they sleep, not 6 ms.
 
     With as many threads as cores, each spin on a core that another process needs costs a whole time slice
     (8 ms a pass, measured, instead of 1).  Whoever sets either variable decides for himself.
@@ -38,7 +38,7 @@ def _short_spin() -> Iterator[None]:
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         yield
         return
-    os.environ["GOMP_SPINCOUNT"] = "1000"
+    os.environ["GOMP_SPINCOUNT"] = "5000"
     try:
         yield
     finally:
@@ -91,16 +91,21 @@ def _prepare(
 ) -> Any:
     module, rounded = _MODULES[params["W"].dtype], precision == "bfloat16"
     if rounded and "bfloat16" not in _precisions(variant):
-        raise UsageError(f"bfloat16 products of the {variant} cell need {_MISSING[variant == 'gru_before']}")
+        raise UsageError(f"the cython backend has no bfloat16 products {_lacking()}")
     if rounded and module is not _MODULES[np.dtype(np.float32)]:
         raise UsageError("bfloat16 products need float32 parameters, not float64; leave precision out")
     return module.Weights(variant, params, table, rounded, threads)
 
 
-_MISSING = {
-    False: "a processor with AVX512-BF16 and a build for x86-64-v4, and here is none; leave precision out",
-    True: "another backend: the compiled kernels have them for the other cells",
-}
+def _lacking() -> str:
+    """What bfloat16 needs and is not here, where it is not; else which cell has none."""
+    if _MODULES[np.dtype(np.float32)].bfloat16():
+        return "of the GRU with --reset before; take --reset after or --backend numpy, or leave --precision out"
+    found = "this processor lacks AVX512-BF16" if _ISA == "x86-64-v4" else f"the one for {_ISA} runs, {_WHY}"
+    return (
+        f"here, which take a processor with AVX512-BF16 and the build for x86-64-v4 ({found}); "
+        "leave --precision out, or take --backend numpy, which is slower"
+    )
 
 
 def _precisions(variant: str) -> tuple[str, ...]:

@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 /* Both ways: OUT sums [groups * 16] of vector * weights over 4 * quads rows, quads even, groups 1 to 4.
@@ -98,6 +100,26 @@ static void rnnkit_sums_plain(int groups, ptrdiff_t quads, const uint8_t *vector
         a = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
         b = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
         _mm_storeu_si128((__m128i *)(sums + 4 * g), _mm_add_epi32(a, b));
+    }
+}
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+/* Products of 16 bits, added by pairs in 32: two registers for the two halves of four columns. */
+static void rnnkit_sums_plain(int groups, ptrdiff_t quads, const uint8_t *vector, const int8_t *weights,
+                              const int32_t *start, int32_t *sums) {
+    const int8x16_t middle = vdupq_n_s8(-128);
+    ptrdiff_t k;
+    int g;
+    (void)start;
+    for (g = 0; g < 4 * groups; g++) { /* 4 columns a register */
+        const int8_t *w = weights + 16 * g;
+        int32x4_t a = vdupq_n_s32(0), b = a;
+        for (k = 0; k < quads; k++, w += 64 * groups) {
+            int8x16_t q = veorq_s8(vreinterpretq_s8_s32(vdupq_n_s32(((const int32_t *)vector)[k])), middle);
+            int8x16_t p = vld1q_s8(w);
+            a = vpadalq_s16(a, vmull_s8(vget_low_s8(p), vget_low_s8(q)));
+            b = vpadalq_s16(b, vmull_high_s8(p, q));
+        }
+        vst1q_s32(sums + 4 * g, vpaddq_s32(a, b));
     }
 }
 #else

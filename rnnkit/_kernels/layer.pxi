@@ -14,9 +14,3 @@ def openmp():
 def bfloat16():
     """Whether processor and build have products of bfloat16 numbers."""
     return sizeof(real) == 4 and rnnkit_has_bfloat16() != 0
-
-
-def one_thread():
-    """From now on every pass runs in the calling thread: for the child of a fork."""
-    global forked
-    forked = 1

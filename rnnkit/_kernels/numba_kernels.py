@@ -123,7 +123,9 @@ def _kernels(kind: int) -> Kernels:
         threads: int = 1,
     ) -> _Layer:
         if precision != "float32":
-            raise UsageError(f"the numba backend has no {precision} products; take --backend cython, or leave it out")
+            raise UsageError(
+                f"the numba backend has no {precision} products; take --backend cython or numpy, or leave --precision out"
+            )
         W, R, b = (np.ascontiguousarray(params[name]) for name in ("W", "R", "b"))
         inputs, H, dtype = len(W), len(R), W.dtype
         cut, R_n, bn = R.shape[1], np.empty((H, 0), dtype), np.empty(0, dtype)

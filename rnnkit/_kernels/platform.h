@@ -34,15 +34,38 @@ static inline unsigned rnnkit_flush_denormals(void) {
     return mode;
 }
 static inline void rnnkit_restore(unsigned mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+static inline void rnnkit_restore(unsigned mode) {
+    /* The upper half of the register is reserved; the clobber keeps what is stored on its side of the change. */
+    __asm__ __volatile__("msr fpcr, %0" ::"r"((unsigned long)mode) : "memory");
+}
+static inline unsigned rnnkit_flush_denormals(void) {
+    unsigned long mode;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode));
+    rnnkit_restore((unsigned)mode | 1u << 24); /* FZ, of operands and of results */
+    return (unsigned)mode;
+}
 #else
 static inline unsigned rnnkit_flush_denormals(void) { return 0; }
 static inline void rnnkit_restore(unsigned mode) { (void)mode; }
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+/* What x86-64-v3 has besides vectors; lzcnt is worse than missing elsewhere: it runs as bsr, with another result. */
+static inline int rnnkit_has_scalars_of_v3(void) {
+    unsigned a, b, c, d, extended;
+    return __get_cpuid(1, &a, &b, &c, &d) && __get_cpuid(0x80000001, &a, &b, &extended, &d) &&
+           (c >> 22 & 1) && (c >> 29 & 1) && (extended >> 5 & 1); /* movbe, f16c, lzcnt */
+}
 #endif
 
 /* 4, 3 or 1: the x86-64 level that both the processor and the operating system support (1 elsewhere). */
 static inline int rnnkit_level(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
+    if (!rnnkit_has_scalars_of_v3())
+        return 1;
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
           __builtin_cpu_supports("bmi2")))
         return 1;

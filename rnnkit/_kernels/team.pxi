@@ -6,7 +6,7 @@
 cdef int forked = 0  # a child process has none of its parent's threads
 
 cdef enum:
-    WORTH = 400000  # multiply-adds that pay for waking another thread
+    WORTH = 800000  # multiply-adds of each thread that pay for waking it
     EACH = 24  # multiply-adds in whose time one element of a pass over memory is done
 
 

@@ -1,9 +1,6 @@
 # Walking the steps, and who does what: each worker its own rows, or its own units of all rows, or one worker everything.
 
-cdef int forked = 0  # a child process has none of its parent's threads
-
 cdef enum:
-    WORTH = 400000  # multiply-adds that pay for waking another thread
     UNITS_WORTH = 40000  # multiply-adds of a step that pay for its barrier
 
 
@@ -65,13 +62,6 @@ cdef inline Py_ssize_t units_of(const Pass* p) noexcept nogil:
     return PANEL if p.variant <= RNN_RELU else LANES
 
 
-cdef int team_size(int threads, Py_ssize_t shares, double work) noexcept nogil:
-    """How many of ``threads`` are worth waking for that many indivisible shares and multiply-adds."""
-    if forked or not OPENMP:
-        return 1
-    return <int>max(1, min(<double>threads, min(<double>shares, work / WORTH)))
-
-
 cdef bint by_units(const Pass* p, int team) noexcept nogil:
     """Whether workers share the units of all rows, and meet at every step, rather than the rows.
 
@@ -113,8 +103,8 @@ cdef void walk(Pass* p, bint back, Py_ssize_t* rows, const Py_ssize_t* order, in
     cdef int team = team_size(threads, max(p.B, p.H // PANEL), <double>steps * p.B * p.panels * p.width * (p.I + p.H))
     cdef bint units = team > 1 and by_units(p, team)
     memset(&barrier, 0, sizeof(barrier))
-    if not units:
-        team = <int>min(<Py_ssize_t>team, p.B)
+    if p.B == 1 and not units:
+        team = 1
     if not back and (units or team == 1) and p.seed_kind == BIAS and p.projected != NULL and not p.rounded and steps * p.B >= FEW:
         p.seed_kind, p.seed = PROJECTED, p.projected
     if team == 1:

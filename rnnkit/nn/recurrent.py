@@ -104,7 +104,7 @@ class Recurrent(Layer):
         self.backend, self.threads = backend, threads_.resolve(threads)
         self.recompute, self.precision = check_recompute(recompute), precision
         self._kernels, self._prepared = None, _Prepared()
-        if precision != "float32":  # the processor is asked before any work is done
+        if precision != "float32":  # backend and processor are asked before any work is done
             shapes = {param.name: param.shape for param in self._cell.params(1, 1, self.options)}
             self._loaded().prepare({n: np.zeros(shape, np.float32) for n, shape in shapes.items()}, precision=precision)
         return self
@@ -171,11 +171,6 @@ class Recurrent(Layer):
     def _loaded(self) -> Kernels:
         if self._kernels is None:
             self._kernels = _kernels.load(self.backend, self._cell.variant(self.options))
-            if self.precision not in self._kernels.precisions:
-                raise UsageError(
-                    f"the {_kernels.choose(self.backend)} backend has no {self.precision} products; "
-                    "leave --precision out, or choose another with --backend"
-                )
         return self._kernels
 
     def _weights(self, table: np.ndarray | None) -> list[Any]:
