@@ -103,8 +103,8 @@ def profile(clock: Clock, rows: int, steps: int, count: int, asked: argparse.Nam
         path = Path(folder, "random.txt")
         path.write_text("".join(symbols[rng.integers(0, CHARACTERS, LENGTH)]), encoding="utf-8")
         options = TrainOptions(
-            cell=asked.cell, hidden=asked.hidden, embedding=EMBEDDING, batch=rows, context=steps, steps=count, dropout=0.0,
-            threads=asked.threads, backend=asked.backend, val=0.02,
+            cell=asked.cell, hidden=asked.hidden, embedding=EMBEDDING, batch=rows, context=steps, steps=count,
+            dropout=0.0, threads=asked.threads, backend=asked.backend, val=0.02,
         )  # fmt: skip
         job = TimedJob(read_text(path), options)
         job.clock = clock

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnkit._kernels import PRECISIONS, load
-from rnnkit._kernels.reference import to_bfloat16
+from rnnkit._kernels.quantization import rounded
 from rnnkit.errors import UsageError
 from rnnkit.nn import Chain, Dense, Embedding, Network, Recurrent, Tape, memory, passes
 from rnnkit.nn.memory import recompute_steps
@@ -129,29 +129,33 @@ def test_small_passes_and_single_threads_go_one_after_the_other():
 # -- rounded products ---------------------------------------------------------------------------
 
 
+def low(array):
+    return rounded(array, "bfloat16")
+
+
 def test_rounding_to_bfloat16():
     values = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -(1 + 2**-9), 3e38, 0, np.inf, np.nan], "f4")
     expected = np.array([1, 1, 1 + 2**-6, 1 + 2**-7, -1, 3.0041e38, 0, np.inf, np.nan], "f4")
-    np.testing.assert_allclose(to_bfloat16(values), expected, rtol=1e-4)
-    np.testing.assert_array_equal(to_bfloat16(values[:5]), expected[:5])
-    assert to_bfloat16(np.array([-0.0], "f4")).tobytes() == np.array([-0.0], "f4").tobytes()
+    np.testing.assert_allclose(low(values), expected, rtol=1e-4)
+    np.testing.assert_array_equal(low(values[:5]), expected[:5])
+    assert low(np.array([-0.0], "f4")).tobytes() == np.array([-0.0], "f4").tobytes()
 
 
 def cuts_of(array):
     """The largest distance to the numbers that bfloat16 has, relative."""
-    return np.abs(array - to_bfloat16(array)).max()
+    return np.abs(array - low(array)).max()
 
 
 def test_bfloat16_is_near_float32_and_not_it(backend, variant, make_layer):
     if "bfloat16" not in load(backend, variant.name).precisions:
         pytest.skip(f"{backend}: it has no bfloat16 products")
     layer = make_layer(variant, (6, 5, 9, 12), "float32", masked=True)
-    exact, rounded = layer.run("numpy"), layer.run(backend, precision="bfloat16")
+    exact, cut = layer.run("numpy"), layer.run(backend, precision="bfloat16")
     for name, value in exact.items():
         scale = np.abs(value).max()
-        error = np.abs(rounded[name] - value).max() / scale
+        error = np.abs(cut[name] - value).max() / scale
         assert 1e-5 < error < 0.06, (name, error)
-    assert cuts_of(rounded["h"][1:]) > 0  # states are not rounded
+    assert cuts_of(cut["h"][1:]) > 0  # states are not rounded
 
 
 def test_bfloat16_equals_the_reference(backend, variant, make_layer):
@@ -165,11 +169,11 @@ def test_bfloat16_equals_the_reference(backend, variant, make_layer):
 
 def test_products_of_bfloat16_numbers_are_exact(make_layer, assert_close):
     layer = make_layer("lstm", (1, 5, 9, 12), "float32")
-    layer.x = to_bfloat16(layer.x)
-    layer.initial[0] = to_bfloat16(layer.initial[0])
-    layer.params |= {name: to_bfloat16(layer.params[name]) for name in "WR"}
-    exact, rounded = layer.run("numpy"), layer.run("numpy", precision="bfloat16")
-    assert_close({name: rounded[name] for name in "hc"}, {name: exact[name] for name in "hc"})
+    layer.x = low(layer.x)
+    layer.initial[0] = low(layer.initial[0])
+    layer.params |= {name: low(layer.params[name]) for name in "WR"}
+    exact, cut = layer.run("numpy"), layer.run("numpy", precision="bfloat16")
+    assert_close({name: cut[name] for name in "hc"}, {name: exact[name] for name in "hc"})
 
 
 def test_bfloat16_wants_float32(backend):

@@ -105,7 +105,7 @@ class _Pass:
 
     def masked_h(self, h: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """mask ⊙ h of every step."""
-        if not len(self.masked):
+        if len(self.masked) < len(h):
             self.masked = np.zeros_like(h)
         return np.multiply(h, mask, out=self.masked[: len(h)])
 

@@ -12,11 +12,13 @@ A cell here is two functions over one step of all rows, ``p`` being the ``Weight
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit._kernels import PRECISIONS, Kernels, Span
+from rnnkit._kernels.quantization import rounded
 from rnnkit.errors import UsageError
 
 Arrays = tuple[np.ndarray, ...]
@@ -27,13 +29,6 @@ def sigmoid(a: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(0.5 * a)
 
 
-def to_bfloat16(a: np.ndarray) -> np.ndarray:
-    """float32 numbers rounded to the nearest that bfloat16 has, the upper 16 bits of float32; ties to even."""
-    bits = np.ascontiguousarray(a, np.float32).view(np.uint32)
-    rounded = bits + (0x7FFF + (bits >> 16 & 1))
-    return np.where(np.isfinite(a), (rounded & 0xFFFF0000).view(np.float32), a)
-
-
 class Weights(dict[str, np.ndarray]):
     """A cell's parameters by name, and how the factors of a product are rounded; their own W and R are already."""
 
@@ -42,7 +37,7 @@ class Weights(dict[str, np.ndarray]):
             raise UsageError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
         if precision == "bfloat16" and params["W"].dtype != np.float32:
             raise UsageError(f"bfloat16 products need float32 parameters, not {params['W'].dtype}; leave precision out")
-        self.low: Callable[[np.ndarray], np.ndarray] = to_bfloat16 if precision == "bfloat16" else np.asarray
+        self.low: Callable[[np.ndarray], np.ndarray] = partial(rounded, weights=precision)
         super().__init__({name: self.low(v).copy() if name in "WR" else v.copy() for name, v in params.items()})
         self.table = None if table is None else table.copy()
 
