@@ -11,9 +11,9 @@ A backend exports ``KERNELS``: variant name (``Cell.variant``) → ``Kernels``, 
     IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed,
     transposed) and is made again whenever the parameters change; they may be read until ``backward`` is done.  With a ``table [V,I]``, an embedding, the ``x``
     of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.  With the precision
-    ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are rounded to bfloat16
-    (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a processor or
-    a dtype cannot do is a ``UsageError``.
+    ``bfloat16`` the factors of all products with W, R and the table, of their gradients and the biases' too, are
+    rounded to bfloat16 (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend,
+    a processor or a dtype cannot do is a ``UsageError``.
 ``allocate(weights, T, B, training) -> Tape``
     Buffers that ``forward`` fills and only the same backend's ``backward`` and ``accumulate``
     read; without ``training`` the gates are not kept.  The one function that allocates.
