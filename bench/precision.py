@@ -3,10 +3,10 @@
     python bench/precision.py --text tinyshakespeare.txt --steps 2000 --picture curves.png
     python bench/precision.py --cell gru --hidden 256 --seeds 0,1,2 --threads 1 --json
 
-Both trainings are the real loop (``rnnkit.training.train``) with the same seed, batches, settings and number of steps; only
-the factors of the recurrent layers' products differ.  ``held out`` is the loss on the part that selects, in the
-precision of the training; at the end the best weights, which the run keeps, are read in float32 too, as predictions
-read them.  With several seeds the losses are means over them.
+Both trainings are the real loop (``rnnkit.training.train``) with the same seed, batches, settings and number of
+steps; only the factors of the recurrent layers' products differ.  ``held out`` is the loss on the part that selects,
+in the precision of the training; at the end the best weights, which the run keeps, are read in float32 too, as
+predictions read them.  With several seeds the losses are means over them.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import precision
 import pytest
 import quantities
 import scaling
@@ -135,3 +136,31 @@ def test_torch_in_bfloat16_learns_the_same_to_its_precision():
         for name, value in expected.items():
             if name.startswith("the gradient"):
                 assert np.abs(found[name] - value).max() < 0.05 * np.abs(value).max()
+
+
+def test_precision(capsys):
+    line = ["--backend", "numpy", "--hidden", "8", "--batch", "4x16", "--steps", "3", "--threads", "1"]
+    precision.main([*line, "--seeds", "0,1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [row["step"] for row in found["results"]] == [1, 2, 3]
+    for row in found["results"]:
+        assert row["difference"] == row["bfloat16"]["selected"] - row["float32"]["selected"]
+        assert 0 < abs(row["difference"]) < 0.01
+    last = found["results"][-1]
+    for name in ("float32", "bfloat16"):
+        assert np.mean([end["last"][name] for end in found["ends"]]) == pytest.approx(last[name]["selected"])
+    assert [end["seed"] for end in found["ends"]] == [0, 1]
+    assert all(end["kept"]["float32"] <= end["last"]["float32"] for end in found["ends"])
+    precision.main([*line, "--cell", "gru"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert lines[-1].endswith("within 0.01")
+
+
+def test_precision_draws_and_refuses(tmp_path):
+    pytest.importorskip("matplotlib")
+    line = ["--hidden", "8", "--batch", "4x16", "--steps", "2", "--threads", "1"]
+    precision.main([*line, "--backend", "numpy", "--picture", str(tmp_path / "curves.svg")])
+    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+    with pytest.raises(SystemExit, match=r"a chart ends in \.png or \.svg"):
+        precision.main([*line, "--picture", str(tmp_path / "curves.txt")])

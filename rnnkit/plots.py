@@ -108,12 +108,11 @@ def losses(logs: Mapping[str, Sequence[dict[str, Any]]], path: Path, *, title: s
     ready(path)
     figure = _figure(5.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    # the second is drawn thinner, over the first, so that both are seen where they meet
     for (name, log), colour, width in zip(logs.items(), (BLUE, ORANGE), (3.4, 1.4), strict=True):
         steps = [record["step"] for record in log]
         above.plot(steps, [r["loss"] for r in log], color=colour, linewidth=width / 2, linestyle=":", alpha=0.9)
-        above.plot(
-            steps, [r["selected"] for r in log], color=colour, linewidth=width, alpha=0.75 if width > 2 else 1, label=name
-        )
+        above.plot(steps, [r["selected"] for r in log], color=colour, linewidth=width, label=name)
     above.plot([], [], color=GREY, linewidth=1.2, linestyle=":", label="training")
     above.plot([], [], color=GREY, linewidth=1.4, label="held out")
     above.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=4, frameon=False, fontsize=8)

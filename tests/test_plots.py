@@ -180,3 +180,15 @@ def test_speed_is_drawn_where_nobody_is_ahead_or_one_work_is_missing(tmp_path):
     plots.speed(type(report)(report.setting, report.comparisons[:1]), tmp_path / "one.png")
     assert png_size(tmp_path / "one.png")[0] > 1000
     assert (tmp_path / "wide.svg").stat().st_size > 10_000
+
+
+def test_losses_of_two_trainings_and_their_difference(tmp_path, monkeypatch):
+    steps, more = (1, 2, 5), {"a": 0.0, "b": 0.5}
+    logs = {name: [{"step": n, "loss": 3 / n, "selected": 3 / n + up} for n in steps] for name, up in more.items()}
+    plots.losses(logs, tmp_path / "l.png", title="Both", tolerance=0.1)
+    assert png_size(tmp_path / "l.png")[0] == 1275
+    figures = axes_of(monkeypatch)
+    plots.losses(logs, tmp_path / "l.png", title="Both", tolerance=0.1)
+    above, below = figures[0].axes
+    assert [text.get_text() for text in above.get_legend().get_texts()] == ["a", "b", "training", "held out"]
+    np.testing.assert_allclose(below.lines[1].get_xydata(), [(1, 0.5), (2, 0.5), (5, 0.5)])

@@ -16,9 +16,9 @@ A backend's passes are ``KERNELS``: variant name (``Cell.variant``) → ``Kernel
     IN ``params``: the cell's arrays by name, float32 or float64.  The result is opaque (packed, transposed) and is
     made again whenever the parameters change; until ``backward`` is done it may read them.  With a ``table [V,I]``, an
     embedding, the ``x`` of the other functions is token ids ``[T,B]`` (intp, in range) and stands for ``table[x]``.
-    With the precision ``bfloat16`` the factors of all products with W, R and the table, of their gradients too, are
-    rounded to bfloat16 (to nearest, ties to even) and summed in float32; all else stays float32.  What a backend, a
-    processor or a dtype cannot do is a ``UsageError``.
+    With the precision ``bfloat16`` the factors of all products with W, R and the table, of their gradients and the
+    biases' too, are rounded to bfloat16 (to nearest, ties to even) and summed in float32; all else stays float32.  What
+    a backend, a processor or a dtype cannot do is a ``UsageError``.
 ``allocate(weights, T, B, training) -> Tape``
     Buffers that ``forward`` fills and only the same backend's ``backward`` and ``accumulate``
     read; without ``training`` the gates are not kept.  The one function that allocates.

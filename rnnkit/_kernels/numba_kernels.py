@@ -124,7 +124,7 @@ def _kernels(kind: int) -> Kernels:
     ) -> _Layer:
         if precision != "float32":
             raise UsageError(
-                f"the numba backend has no {precision} products; take --backend cython or numpy, or leave --precision out"
+                f"the numba backend has no {precision} products; take another with --backend, or leave --precision out"
             )
         W, R, b = (np.ascontiguousarray(params[name]) for name in ("W", "R", "b"))
         inputs, H, dtype = len(W), len(R), W.dtype

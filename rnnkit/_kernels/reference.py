@@ -189,7 +189,7 @@ def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels
             da_x, da_h = tape.dgates[t]
             low_x, low_h = p.low(da_x), p.low(da_h)
             grads["W"] += p.x(x[t]).T @ low_x
-            grads["b"] += da_x.sum(axis=0)
+            grads["b"] += low_x.sum(axis=0)
             if "E" in grads:  # rows of one id add up
                 np.add.at(grads["E"], x[t], low_x @ p["W"].T)
             if step is _gru_before_step:  # R_n met r ⊙ h, the other gates h
@@ -199,7 +199,7 @@ def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels
             else:
                 grads["R"] += p.low(hr).T @ low_h
             if "bn" in grads:
-                grads["bn"] += da_h[:, -len(grads["bn"]) :].sum(axis=0)
+                grads["bn"] += low_h[:, -len(grads["bn"]) :].sum(axis=0)
 
     more: dict[str, Any] = {"tokens": True, "precisions": PRECISIONS, "concurrent": False}  # Python steps one at a time
     return Kernels(prepare, allocate, forward, backward, accumulate, **more)

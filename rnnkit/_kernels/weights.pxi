@@ -170,6 +170,8 @@ cdef class Weights:
         K = self._depth(3 if self.variant >= GRU_AFTER else self.recipe.back_gates)
         for u from 0 <= u < I by PANEL:
             zip_weights(&self.low_back_x[u * K], &self.back_x[u * K], K, groups_up(least(PANEL, I - u)))
+        if self.table is not None:  # what their sums by token meet
+            round_values(&self.back_x[0], self.back_x.shape[0])
 
     cdef void _pack_back(self, int threads):
         cdef int all_gates = 3 if self.variant >= GRU_AFTER else self.recipe.back_gates
@@ -230,8 +232,7 @@ cdef class Weights:
         if self.rounded:
             table = np.array(self.table)
             round_values(&table[0, 0], self.V * self.I)
-            project(&p, &table[0, 0], self.V, &self.seeds[0], 0, self.panels)
-            return
+            self.table = table
         project(&p, &self.table[0, 0], self.V, &self.seeds[0], 0, self.panels)
 
     def allocate(self, Py_ssize_t T, Py_ssize_t B, bint training):
