@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -102,10 +101,10 @@ class Dense(Layer):
         return (None if dx is None else dx.reshape(shape)), None
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
-        rows, y = math.prod(shape[:-1]), (*shape[:-1], self.outputs)
+        y = (*shape[:-1], self.outputs)
         da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
-        passing = da + self._bytes(self.inputs, self.outputs) + self._bytes(rows, self.inputs)
-        return Footprint(self._bytes(*y), passing if training else 0, 0, y)
+        kept = self._bytes(*y) + (self._bytes(*shape) if training else 0)  # y and dx
+        return Footprint(kept, da if training else 0, 2 * self._bytes(self.inputs, self.outputs), y)
 
 
 @dataclass(eq=False)
@@ -165,9 +164,8 @@ class Embedding(Layer):
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
         """Of rows that are looked up."""
-        y, n = (*shape, self.outputs), math.prod(shape)
-        sums = self._bytes(min(n, self.size), self.outputs) + self._bytes(*y) + 24 * n  # by id: sorted, then summed
-        return Footprint(self._bytes(*y), sums if training else 0, 0, y)
+        y = (*shape, self.outputs)
+        return Footprint(self._bytes(*y), 0, 0, y)
 
 
 @dataclass(eq=False)
