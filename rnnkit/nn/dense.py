@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
 from rnnkit.nn.layer import Layer, State, check_shape
-from rnnkit.nn.memory import Footprint
+from rnnkit.nn.memory import Footprint, traced
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens
 
@@ -102,10 +102,12 @@ class Dense(Layer):
         return (None if dx is None else dx.reshape(shape)), None
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
-        rows, y = math.prod(shape[:-1]), (*shape[:-1], self.outputs)
+        y = (*shape[:-1], self.outputs)
+        packed = traced(lambda: self.engine.ops.dense(self.p["W"], self.p["b"]))
+        if not training:
+            return Footprint(self._bytes(*y), 0, packed, y)
         da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
-        passing = da + self._bytes(self.inputs, self.outputs) + self._bytes(rows, self.inputs)
-        return Footprint(self._bytes(*y), passing if training else 0, 0, y)
+        return Footprint(self._bytes(*y) + self._bytes(*shape), da, 2 * packed, y)  # packed for the way back too
 
 
 @dataclass(eq=False)
