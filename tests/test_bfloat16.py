@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import rnnkit
 from rnnkit import api
 from rnnkit._kernels import load
-from rnnkit._kernels.reference import to_bfloat16
+from rnnkit._kernels.quantization import rounded
 from rnnkit.cli import commands
 from rnnkit.errors import UsageError
 from rnnkit.nn import Recurrent
@@ -49,9 +49,9 @@ def make(backend, variant, make_layer, rng):
     def build(shape, options="", tokens=False, exact=False):
         layer = make_layer(variant, shape, "float32", **dict.fromkeys(options.split(), True))
         if exact:
-            layer.params |= {name: to_bfloat16(layer.params[name]) for name in "WR"}
-            layer.x = to_bfloat16(layer.x)
-            layer.initial[0] = to_bfloat16(layer.initial[0])
+            layer.params |= {name: rounded(layer.params[name], "bfloat16") for name in "WR"}
+            layer.x = rounded(layer.x, "bfloat16")
+            layer.initial[0] = rounded(layer.initial[0], "bfloat16")
         if not tokens:
             return layer, LOW
         return layer, {**LOW, "table": layer.draw(rng, 9, shape[2]), "ids": rng.integers(0, 8, shape[:2])}

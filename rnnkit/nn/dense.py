@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
 from rnnkit.nn.layer import Layer, State, check_shape
-from rnnkit.nn.memory import Footprint, traced
+from rnnkit.nn.memory import Footprint
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens
 
@@ -103,11 +102,9 @@ class Dense(Layer):
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
         y = (*shape[:-1], self.outputs)
-        packed = traced(lambda: self.engine.ops.dense(self.p["W"], self.p["b"]))
-        if not training:
-            return Footprint(self._bytes(*y), 0, packed, y)
         da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
-        return Footprint(self._bytes(*y) + self._bytes(*shape), da, 2 * packed, y)  # packed for the way back too
+        kept = self._bytes(*y) + (self._bytes(*shape) if training else 0)  # y and dx
+        return Footprint(kept, da if training else 0, 2 * self._bytes(self.inputs, self.outputs), y)
 
 
 @dataclass(eq=False)
@@ -167,9 +164,8 @@ class Embedding(Layer):
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
         """Of rows that are looked up."""
-        y, n = (*shape, self.outputs), math.prod(shape)
-        sums = self._bytes(min(n, self.size), self.outputs) + self._bytes(*y) + 24 * n  # by id: sorted, then summed
-        return Footprint(self._bytes(*y), sums if training else 0, 0, y)
+        y = (*shape, self.outputs)
+        return Footprint(self._bytes(*y), 0, 0, y)
 
 
 @dataclass(eq=False)
