@@ -34,7 +34,7 @@ def _short_spin() -> Iterator[None]:
 
     With as many threads as cores, each spin on a core that another process needs costs a whole time slice
     (8 ms a pass, measured, instead of 1).  Less than the Python between two passes, and a thread that fell asleep is
-    woken for each of them (1.5 ms a step of a small layer became 2.5).  Whoever sets either variable decides for himself.
+    woken for each of them (1.5 ms a step of a small layer became 2.5).  Whoever sets either variable decides alone.
     """
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         yield
