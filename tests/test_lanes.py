@@ -106,7 +106,15 @@ def test_lanes_end_with_a_parent_that_is_killed():
     assert not alive(lane)
 
 
-def test_ctrl_c_is_quiet_and_prints_what_was_measured():
+@pytest.fixture
+def heeded():
+    """Ctrl-C as a terminal's programs begin with it: a shell lets those in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_quiet_and_prints_what_was_measured(heeded):
     line = "bench --cell rnn --shape 3,5,4,7 --backend numpy --seconds 60 --rounds 1000000"
     bench = subprocess.Popen(
         [sys.executable, "-P", "-m", "rnnkit", *line.split()],
