@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -29,19 +28,30 @@ def test_a_sample_works_untimed_first_and_is_the_mean_of_its_calls():
     assert len(calls) == 2  # one untimed, one timed
 
 
-def test_rest_outlasts_a_thread_that_spins_but_not_for_ever():
-    def spin(seconds):
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            pass
+class Clock:
+    """A process whose threads use processor time without end or up to a moment, and no more than passes."""
 
-    for busy, longest, least, most in ((0.0, 5.0, 0.0, 1.0), (0.3, 5.0, 0.3, 2.0), (1.0, 0.1, 0.1, 0.9)):
-        thread = threading.Thread(target=spin, args=(busy,))
-        began = time.perf_counter()
-        thread.start()
-        rest(longest)
-        assert least <= time.perf_counter() - began < most
-        thread.join()
+    def __init__(self, busy):
+        self.busy, self.now = busy, 100.0
+
+    def perf_counter(self):
+        return self.now - 100
+
+    def process_time(self):
+        return 7 + min(self.perf_counter(), self.busy)
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("busy", "longest", "least", "most"), [(0, 5, 0, 0.02), (0.3, 5, 0.3, 0.32), (9, 0.1, 0.1, 0.12)]
+)
+def test_rest_outlasts_a_thread_that_spins_but_not_for_ever(busy, longest, least, most, monkeypatch):
+    clock = Clock(busy)
+    monkeypatch.setattr("rnnkit.lanes.time", clock)
+    rest(longest)
+    assert least <= clock.perf_counter() <= most
 
 
 def test_lanes_keep_what_they_hold():
