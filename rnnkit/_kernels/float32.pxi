@@ -12,3 +12,5 @@ cdef extern from "lanes.h" nogil:
     vec vmin "rnnkit_min_f32"(vec a, vec b)
     vec where_above_zero "rnnkit_above_f32"(vec h, vec d)
     vec vmax "rnnkit_max_f32"(vec a, vec b)
+    real ratio "rnnkit_ratio_float"(real x)
+    vec ratio_v "rnnkit_ratio_f32"(vec x)

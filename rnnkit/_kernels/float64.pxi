@@ -12,3 +12,5 @@ cdef extern from "lanes.h" nogil:
     vec vmin "rnnkit_min_f64"(vec a, vec b)
     vec where_above_zero "rnnkit_above_f64"(vec h, vec d)
     vec vmax "rnnkit_max_f64"(vec a, vec b)
+    real ratio "rnnkit_ratio_double"(real x)
+    vec ratio_v "rnnkit_ratio_f64"(vec x)

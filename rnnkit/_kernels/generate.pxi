@@ -22,7 +22,6 @@ cdef extern from "platform.h" nogil:
         OPENMP "rnnkit_openmp"
     int rnnkit_thread()
     int rnnkit_team()
-    int rnnkit_level()
     unsigned rnnkit_flush_denormals()
     void rnnkit_restore(unsigned mode)
 
@@ -39,6 +38,7 @@ cdef extern from "integers.h" nogil:
                            const int32_t* start, int32_t* sums)
 
 include "math.pxi"
+include "team.pxi"
 include "generate_dot.pxi"
 include "generate_step.pxi"
 include "generate_draw.pxi"

@@ -1,6 +1,5 @@
 # The loop over tokens, the threads, and the two classes that Python holds.
 
-cdef int forked = 0  # a child process has none of its parent's threads
 
 cdef enum:
     # bytes of weights that are worth a thread: at 0.3 MB two take as long as one (measured), at 0.5 MB 0.6 of the time
@@ -197,14 +196,3 @@ cdef class Text:
         if r.n:
             r.uniforms, r.drawn = &uniforms[0], &out[0]
         return self.go(&r, threads)
-
-
-def level():
-    """4, 3 or 1: what the processor supports."""
-    return rnnkit_level()
-
-
-def one_thread():
-    """From now on only the calling thread works."""
-    global forked
-    forked = 1

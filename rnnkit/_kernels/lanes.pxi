@@ -9,30 +9,15 @@ cdef inline void put(real* a, vec v) noexcept nogil:
     (<vec*>a)[0] = v
 
 
-cdef inline vec ratio(vec x, vec x2) noexcept nogil:
-    """x P(x²)/Q(x²), which is tanh(x) in float32 within 3e-7 on [-7.9053, 7.9053] (the minimax fit that Eigen uses)."""
-    cdef vec p, q
-    p = x2 * splat(<real>-2.76076847742355e-16) + splat(<real>2.00018790482477e-13)
-    p = p * x2 + splat(<real>-8.60467152213735e-11)
-    p = p * x2 + splat(<real>5.12229709037114e-08)
-    p = p * x2 + splat(<real>1.48572235717979e-05)
-    p = p * x2 + splat(<real>6.37261928875436e-04)
-    p = p * x2 + splat(<real>4.89352455891786e-03)
-    q = x2 * splat(<real>1.19825839466702e-06) + splat(<real>1.18534705686654e-04)
-    q = q * x2 + splat(<real>2.26843463243900e-03)
-    q = q * x2 + splat(<real>4.89352518554385e-03)
-    return x * p / q
-
-
 cdef inline vec tanh_v(vec x) noexcept nogil:
-    """tanh: libm's in float64, ``ratio`` in float32, which is 1 from its bound on; NaN stays NaN."""
+    """``tanh_`` of every lane."""
     cdef int l
     if sizeof(real) == 8:
         for l in range(VL):
             (<real*>&x)[l] = <real>tanh((<real*>&x)[l])
         return x
     x = vmax(splat(<real>-7.90531110763549805), vmin(splat(<real>7.90531110763549805), x))
-    return ratio(x, x * x)
+    return ratio_v(x)
 
 
 cdef inline vec sigmoid_v(vec x) noexcept nogil:

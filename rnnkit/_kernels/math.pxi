@@ -2,29 +2,13 @@
 
 
 cdef inline real tanh_(real x) noexcept nogil:
-    """tanh: libm's in float64; in float32 a rational approximation of degree 13/6 that vectorises (error 3e-7)."""
+    """tanh: libm's in float64, ``ratio`` in float32, which is 1 from its bound on; NaN fails both tests and so stays."""
+    cdef real bound = <real>7.90531110763549805
     if sizeof(real) == 8:
         return <real>tanh(x)
-    # Coefficients: the minimax fit that Eigen uses, which is 1 in float32 from the bound on.
-    # NaN fails both comparisons and so stays NaN.
-    cdef real bound = <real>7.90531110763549805
-    cdef real x2, p, q
     x = bound if x > bound else x
     x = -bound if x < -bound else x
-    x2 = x * x
-    p = <real>-2.76076847742355e-16
-    p = p * x2 + <real>2.00018790482477e-13
-    p = p * x2 + <real>-8.60467152213735e-11
-    p = p * x2 + <real>5.12229709037114e-08
-    p = p * x2 + <real>1.48572235717979e-05
-    p = p * x2 + <real>6.37261928875436e-04
-    p = p * x2 + <real>4.89352455891786e-03
-    p = p * x
-    q = <real>1.19825839466702e-06
-    q = q * x2 + <real>1.18534705686654e-04
-    q = q * x2 + <real>2.26843463243900e-03
-    q = q * x2 + <real>4.89352518554385e-03
-    return p / q
+    return ratio(x)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:

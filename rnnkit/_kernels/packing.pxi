@@ -1,6 +1,13 @@
 # Weights, packed into the panels that the products read.
 
 
+cdef real[::1] aligned(Py_ssize_t n, bint zero):
+    """n numbers that start on a cache line."""
+    cdef real[::1] raw = (np.zeros if zero else np.empty)(n + LANES, DTYPE)
+    cdef Py_ssize_t skip = (64 - <uintptr_t>&raw[0] % 64) % 64 // sizeof(real)
+    return raw[skip : skip + n]
+
+
 cdef void pack_group(real* to, Py_ssize_t ldp, const real* source, Py_ssize_t by_k, Py_ssize_t by_column,
                      Py_ssize_t K, Py_ssize_t n) noexcept nogil:
     """One group of lanes, K deep: n columns of ``source``, element (k, l) at ``k*by_k + l*by_column``, then zeros."""

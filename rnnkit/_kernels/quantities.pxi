@@ -25,7 +25,7 @@ def cycles(Py_ssize_t n):
 def pack_panels(const real[:, ::1] w):
     """The panels of a matrix [K,N], as the kernels pack weights."""
     cdef Py_ssize_t K = w.shape[0], N = w.shape[1]
-    cdef real[::1] panels = on_lines(groups_up(N) * K)
+    cdef real[::1] panels = aligned(groups_up(N) * K, True)
     pack(&panels[0], K, 0, &w[0, 0], N, 1, K, N)
     return np.asarray(panels)
 
@@ -100,10 +100,3 @@ cdef void read_row(const real* row, Py_ssize_t blocks, Py_ssize_t repeats, doubl
     for r in range(MR):
         for l in range(WIDE):
             total[0] += acc[r][l]
-
-
-cdef real[::1] on_lines(Py_ssize_t n):
-    """n zeros that start on a cache line."""
-    cdef real[::1] raw = np.zeros(n + LANES, np.float32)
-    cdef Py_ssize_t skip = (64 - <uintptr_t>&raw[0] % 64) % 64 // sizeof(real)
-    return raw[skip : skip + n]

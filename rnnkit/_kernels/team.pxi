@@ -37,13 +37,6 @@ cdef inline Py_ssize_t share_start(Py_ssize_t n, int thread, int team) noexcept 
     return n if thread == team else n // LANES * thread // team * LANES
 
 
-cdef real[::1] aligned(Py_ssize_t n, bint zero):
-    """n numbers that start on a cache line."""
-    cdef real[::1] raw = (np.zeros if zero else np.empty)(n + LANES, DTYPE)
-    cdef Py_ssize_t skip = (64 - <uintptr_t>&raw[0] % 64) % 64 // sizeof(real)
-    return raw[skip : skip + n]
-
-
 cdef inline real lanes_sum(real* a) noexcept nogil:
     """The sum of a group of lanes, halved again and again; ``a`` is overwritten."""
     cdef int l
