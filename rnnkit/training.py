@@ -28,35 +28,13 @@ from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
 from rnnkit.nn.threads import apart, single_blas
+from rnnkit.progress import Progress
 from rnnkit.run import Run
 
 RETURNS = 3
 """How often training goes back to the last good weights, at half the rate, before it gives up."""
 PLACED = 16
 """Steps after which threads that are new are told where to run (``nn.threads.apart``), the first of them after one."""
-
-
-class Progress(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a training stands; every number in it decides what comes next."""
-
-    plan: Plan
-    stage: int = 0
-    step: int = 0  # steps done in this stage
-    steps: int = 0
-    stop: int = 0
-    updates: int = 0  # steps in which the optimiser moved
-    best_loss: float | None = None
-    best_step: int = 0
-    waited: int = 0
-    returns: int = 0
-    rate: float = 1.0  # halved at every return
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    observed: list[float] = []  # what the first stage was selected by, evaluation by evaluation
-    schedule: dict[str, Any] = {}
-    report: dict[str, Any] = {}
-    seconds: float = 0.0
-    done: bool = False
 
 
 def train(

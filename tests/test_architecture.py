@@ -28,7 +28,7 @@ FLOORS = (
     ),
     ("api",),
     ("tasks",),
-    ("training", "job", "events"),
+    ("training", "progress", "job", "events"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),
