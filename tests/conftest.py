@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -195,3 +196,12 @@ def assert_close() -> Callable[..., None]:
             np.testing.assert_allclose(actual[name], value, rtol=0, atol=tolerance, err_msg=name)
 
     return check
+
+
+@pytest.fixture
+def here(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a module's ``house`` to work in."""
+    folder = tmp_path / "here"
+    shutil.copytree(house, folder)
+    monkeypatch.chdir(folder)
+    return folder

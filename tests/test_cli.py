@@ -69,15 +69,6 @@ def house(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(house, tmp_path, monkeypatch):
-    """A copy of the house to work in."""
-    folder = tmp_path / "here"
-    shutil.copytree(house, folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 # -- help ----------------------------------------------------------------------------------------
 
 

@@ -40,14 +40,6 @@ def house(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(house, tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    shutil.copytree(house, folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 # -- rounding -------------------------------------------------------------------------------------
 
 
