@@ -104,35 +104,25 @@ cdef void add_tile(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, co
             add_units(out_at(p, job, j, m + r, g), a + r * PANEL + g, NULL, False, n)
 
 
-cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t k, Py_ssize_t K,
-                       int place, const half* panel) noexcept nogil:
-    """One tile of a job's output, from rows k to k + K: summed apart, then added, as wide sums keep more digits."""
+cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, const Chunk* chunk, int place,
+                       const real* panel) noexcept nogil:
+    """One tile of a job's output from a chunk's rows: summed apart, then added, as wide sums keep more digits.
+
+    IN ``panel``: panel j of those rows, one after the other (of rounded ones, pairs).
+    """
     cdef real a[MR * PANEL]
-    cdef Py_ssize_t wide = panel_cols(p, j), first = k, last, i
+    cdef Py_ssize_t wide = panel_cols(p, j), i
     cdef Py_ssize_t skip = 0 if closed_up(p, j) else job.skip, cols = wide if closed_up(p, j) else least(job.cols, wide)
     cdef int rows = <int>least(MR, job.M - m)
-    cdef const real* d = p.gates + j * p.width * p.tape_rows + skip
     cdef real* sums
-    if job.tokens:
-        d = p.token_sums + j * p.width * p.V + skip
     memset(a, 0, rows * PANEL * sizeof(real))
     if p.rounded and not job.tokens:
-        low_tall_product(p, job, j, m, K, rows, cols, panel + 2 * skip, a)
-        first = k + K
-    while first < k + K:
-        last = k + K
-        if p.lengths != NULL and not job.tokens:
-            while first < last and not alive(p, first):
-                first += 1
-            last = first
-            while last < k + K and alive(p, last):
-                last += 1
-        if last > first and job.packed != NULL:
-            product(rows, <int>cols, last - first, job.packed + m * K + (first - k) * MR, 1, MR, d + first * wide, wide, a)
-        elif last > first:
-            product(rows, <int>cols, last - first, job.a + m * job.a_row + first * job.a_k, job.a_row, job.a_k,
-                    d + first * wide, wide, a)
-        first = last
+        low_tall_product(p, job, j, m, chunk.K, rows, cols, <const half*>panel + 2 * skip, a)
+    elif job.packed != NULL:
+        product(rows, <int>cols, chunk.K, job.packed + m * chunk.K, 1, MR, panel + skip, wide, a)
+    else:
+        product(rows, <int>cols, chunk.K, job.a + m * job.a_row + chunk.k * job.a_k, job.a_row, job.a_k, panel + skip,
+                wide, a)
     if place == ALONE:
         add_tile(p, job, j, m, a)
         return
@@ -146,49 +136,62 @@ cdef void tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m
         add_tile(p, job, j, m, sums)
 
 
-cdef void job_tiles(const Pass* p, const Job* jobs, int count, Py_ssize_t k, Py_ssize_t K, bint tokens, int place,
-                    int thread, int team) noexcept nogil:
-    """This thread's share of the tiles of all jobs of a kind, panel by panel, from rows k to k + K."""
+cdef const real* panel_of(const Pass* p, Py_ssize_t j, const Chunk* chunk, bint tokens, real* own) noexcept nogil:
+    """Panel j of a chunk's rows, one after the other: where they lie, or else collected in a worker's own room."""
+    cdef Py_ssize_t cols = panel_cols(p, j), i
+    cdef const real* rows = p.gates + j * p.width * p.tape_rows
+    if tokens:
+        return p.token_sums + j * p.width * p.V
+    if p.rounded:
+        zip_panel(p, j, chunk, <half*>own)
+        return own
+    if chunk.rows == NULL:
+        return rows + chunk.k * cols
+    for i in range(chunk.K):
+        memcpy(own + i * cols, rows + chunk.rows[i] * cols, cols * sizeof(real))
+    return own
+
+
+cdef void job_tiles(const Pass* p, const Job* jobs, int count, const Chunk* chunk, bint tokens, int place, int thread,
+                    int team) noexcept nogil:
+    """This thread's share of the tiles of all jobs of a kind, panel by panel."""
     cdef Py_ssize_t strips = 0, first, last, unit, j, at
-    cdef half* panel = p.low_panels + thread * p.low_room if p.rounded else NULL
+    cdef const real* panel
     cdef int i
     for i in range(count):
         strips += strips_of(&jobs[i]) if jobs[i].tokens == tokens else 0
     first = strips * p.panels * thread // team
     last = strips * p.panels * (thread + 1) // team
-    unit = 0
     for j in range(first // strips if strips else 0, (last + strips - 1) // strips if strips else 0):
         unit = j * strips
-        if p.rounded and not tokens:
-            zip_panel(p, j, k, K, panel)
+        panel = panel_of(p, j, chunk, tokens, p.own_panels + thread * p.own_rows * p.width)
         for i in range(count):
             if jobs[i].tokens == tokens:
                 for at in range(max(first - unit, 0), least(last - unit, strips_of(&jobs[i]))):
-                    tall_product(p, &jobs[i], j, at * MR, k, K, place, panel)
+                    tall_product(p, &jobs[i], j, at * MR, chunk, place, panel)
                 unit += strips_of(&jobs[i])
 
 
-cdef void pack_strips(const Job* job, Py_ssize_t k, Py_ssize_t K, int thread, int team) noexcept nogil:
+cdef void pack_strips(const Job* job, const Chunk* chunk, int thread, int team) noexcept nogil:
     """This thread's share of a chunk's columns, MR side by side, so that a tile reads them one after the other."""
     cdef Py_ssize_t strip, i
-    cdef const real* a
     cdef real* to
     for strip in range(strips_of(job) * thread // team, strips_of(job) * (thread + 1) // team):
-        a = job.a + strip * MR + k * job.a_k
-        to = job.packed + strip * MR * K
+        to = job.packed + strip * MR * chunk.K
         if (strip + 1) * MR <= job.M:
-            for i in range(K):
-                memcpy(to + i * MR, a + i * job.a_k, MR * sizeof(real))
+            for i in range(chunk.K):
+                memcpy(to + i * MR, job.a + strip * MR + row_of(chunk, i) * job.a_k, MR * sizeof(real))
         else:
-            for i in range(K):
-                memcpy(to + i * MR, a + i * job.a_k, (job.M - strip * MR) * sizeof(real))
+            for i in range(chunk.K):
+                memcpy(to + i * MR, job.a + strip * MR + row_of(chunk, i) * job.a_k, (job.M - strip * MR) * sizeof(real))
 
 
 cdef void accumulate_share(const Pass* p, const Job* wanted, int count, real* dE, int thread, int team,
                            rnnkit_barrier* barrier) noexcept nogil:
     """This thread's share of all sums, whole steps of about CHUNK rows at a time, the last ones first."""
     cdef Job jobs[JOBS]
-    cdef Py_ssize_t steps = max(1, CHUNK // p.B), last = (p.stop - 1) // steps * steps, t = last, first, k, K
+    cdef Py_ssize_t steps = max(1, CHUNK // p.B), last = (p.stop - 1) // steps * steps, t = last
+    cdef Chunk chunk
     cdef real* room
     cdef real* sums = p.sums
     cdef bint odd = False
@@ -200,12 +203,12 @@ cdef void accumulate_share(const Pass* p, const Job* wanted, int count, real* dE
     if p.token_sums != NULL:
         sum_tokens(p, p.panels * thread // team, p.panels * (thread + 1) // team)
         rnnkit_wait(barrier, team)
-        job_tiles(p, jobs, count, 0, p.V, True, ALONE, thread, team)
+        chunk.rows, chunk.k, chunk.K = NULL, 0, p.V
+        job_tiles(p, jobs, count, &chunk, True, ALONE, thread, team)
         if dE != NULL:
             table_rows(p, dE, p.V * thread // team, p.V * (thread + 1) // team)
     while t > p.start - steps:
-        first = max(t, p.start)
-        k, K = first * p.B, (least(t + steps, p.stop) - first) * p.B
+        chunk = chunk_of(p, max(t, p.start), least(t + steps, p.stop), p.own_lists + thread * p.own_rows)
         if p.room != NULL:
             room = p.room + (p.room_half if odd else 0)
             odd = not odd
@@ -213,17 +216,17 @@ cdef void accumulate_share(const Pass* p, const Job* wanted, int count, real* dE
                 if jobs[i].a_row == 1 and not jobs[i].tokens:
                     jobs[i].packed = room
                     if p.rounded:
-                        room += groups_up(jobs[i].M) * (K + 1) // 2
-                        zip_columns(p, &jobs[i], k, K, thread, team)
+                        room += groups_up(jobs[i].M) * (chunk.K + 1) // 2
+                        zip_columns(&jobs[i], &chunk, thread, team)
                     else:
-                        room += strips_of(&jobs[i]) * MR * K
-                        pack_strips(&jobs[i], k, K, thread, team)
+                        room += strips_of(&jobs[i]) * MR * chunk.K
+                        pack_strips(&jobs[i], &chunk, thread, team)
             rnnkit_wait(barrier, team)  # the other half of the room serves the next chunk: one barrier each is enough
         if p.sums == NULL or (t == last and t <= p.start):
             place = ALONE
         else:
             place = FIRST if t == last else LAST if t <= p.start else BETWEEN
-        job_tiles(p, jobs, count, k, K, False, place, thread, team)
+        job_tiles(p, jobs, count, &chunk, False, place, thread, team)
         t -= steps
 
 

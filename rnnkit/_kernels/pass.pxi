@@ -28,8 +28,7 @@ cdef struct Pass:
     const half* low_back_x
     half* low_x  # rows of a step, `pairs_x` and `pairs_h` pairs each
     half* low_h
-    half* low_panels  # a worker's panel of gate gradients, zipped; `low_room` halves each
-    Py_ssize_t pairs_x, pairs_h, low_room
+    Py_ssize_t pairs_x, pairs_h
     # where sums start: per panel, `seed_rows` rows of its columns
     int seed_kind
     Py_ssize_t seed_rows, seed_first
@@ -42,8 +41,12 @@ cdef struct Pass:
     real* hr
     real* rh
     real* token_sums
-    real* room  # for the columns of two chunks, NULL where panels are too few to pay for packing them
+    real* room  # for the columns of two chunks, NULL where they are read as they lie
     Py_ssize_t room_half
+    # every worker's own room, where rows of a chunk do not lie as they are read: `own_rows` of a panel, and their list
+    real* own_panels
+    Py_ssize_t* own_lists
+    Py_ssize_t own_rows
     real* sums  # the tiles of all sums, NULL where one chunk makes them
     # IN and INOUT: the caller's arrays
     const real* x

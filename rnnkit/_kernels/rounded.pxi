@@ -48,30 +48,26 @@ cdef inline void round_gates(const Pass* p, real* gates, Py_ssize_t cols) noexce
         rnnkit_round(<half*>gates, <const float*>gates, cols)
 
 
-cdef void zip_columns(const Pass* p, const Job* job, Py_ssize_t k, Py_ssize_t K, int thread, int team) noexcept nogil:
-    """This thread's share of a chunk's columns of x or h: pairs of rows, rounded and zipped; dead rows are zero."""
-    cdef Py_ssize_t pair, pairs = (K + 1) // 2, n = groups_up(job.M), first
-    cdef half* to
+cdef void zip_columns(const Job* job, const Chunk* chunk, int thread, int team) noexcept nogil:
+    """This thread's share of a chunk's columns of x or h: pairs of rows, rounded and zipped."""
+    cdef Py_ssize_t pair, pairs = (chunk.K + 1) // 2, n = groups_up(job.M)
     cdef const float* a
     cdef const float* b
     for pair in range(pairs * thread // team, pairs * (thread + 1) // team):
-        first = k + 2 * pair
-        to = <half*>job.packed + pair * 2 * n
-        a = <const float*>(job.a + first * job.a_k) if alive(p, first) else NULL
-        b = <const float*>(job.a + (first + 1) * job.a_k) if 2 * pair + 1 < K and alive(p, first + 1) else NULL
-        rnnkit_zip_rows(to, a, b, job.M)
+        a, b = <const float*>(job.a + row_of(chunk, 2 * pair) * job.a_k), NULL
+        if 2 * pair + 1 < chunk.K:
+            b = <const float*>(job.a + row_of(chunk, 2 * pair + 1) * job.a_k)
+        rnnkit_zip_rows(<half*>job.packed + pair * 2 * n, a, b, job.M)
 
 
-cdef void zip_panel(const Pass* p, Py_ssize_t j, Py_ssize_t k, Py_ssize_t K, half* to) noexcept nogil:
-    """Pairs of rows of a panel of rounded gate gradients, zipped; dead rows are zero."""
+cdef void zip_panel(const Pass* p, Py_ssize_t j, const Chunk* chunk, half* to) noexcept nogil:
+    """Pairs of rows of a panel of rounded gate gradients, zipped."""
     cdef Py_ssize_t cols = panel_cols(p, j), i
     cdef const real* rows = p.gates + j * p.width * p.tape_rows
-    cdef const half* a
     cdef const half* b
-    for i from 0 <= i < K by 2:
-        a = <const half*>(rows + (k + i) * cols) if alive(p, k + i) else NULL
-        b = <const half*>(rows + (k + i + 1) * cols) if i + 1 < K and alive(p, k + i + 1) else NULL
-        rnnkit_zip_halves(to + i * cols, a, b, cols)
+    for i from 0 <= i < chunk.K by 2:
+        b = <const half*>(rows + row_of(chunk, i + 1) * cols) if i + 1 < chunk.K else NULL
+        rnnkit_zip_halves(to + i * cols, <const half*>(rows + row_of(chunk, i) * cols), b, cols)
 
 
 cdef inline void low_tall_product(const Pass* p, const Job* job, Py_ssize_t j, Py_ssize_t m, Py_ssize_t K, int rows,

@@ -16,13 +16,15 @@ cdef class Tape:
     cdef readonly bint training
     cdef Py_ssize_t tape_step, count, half
     cdef real[::1] gates, hr, rh, ahead, sums, room, sums_of_tiles
-    cdef half[::1] low_x, low_h, low_panels
-    cdef Py_ssize_t low_room, low_threads
+    cdef half[::1] low_x, low_h
+    cdef real[::1] own_panels
+    cdef Py_ssize_t[::1] own_lists
+    cdef Py_ssize_t own_rows, owners
     cdef Py_ssize_t[::1] order, rows
 
     def __init__(self, Weights weights, Py_ssize_t T, Py_ssize_t B, bint training):
         self.gates = self.hr = self.rh = self.ahead = self.sums = self.room = self.sums_of_tiles = None
-        self.low_x = self.low_h = self.low_panels = None
+        self.low_x = self.low_h = self.own_panels = self.own_lists = None
         self.training = training
         self.tape_step = B if training else 0
         # Panels that lie a multiple of 4096 bytes apart would share the sets of a cache: 6 of 16 rows off, none do.
@@ -41,21 +43,25 @@ cdef class Tape:
             self.low_x = np.zeros(B * 2 * weights.pairs_x, np.uint16)
             self.low_h = np.zeros(B * 2 * weights.pairs_h, np.uint16)
         if training and (weights.panels >= MANY or weights.rounded):
-            columns = tile_rows(weights) + 2 * LANES  # rounded columns come in whole groups
-            self.half = columns * (max(1, CHUNK // max(B, 1)) * B)
-            self.room = aligned(2 * self.half, False)
+            self._make_room(weights)
         if training and T * B > CHUNK:
             columns = tile_rows(weights) + 3 * MR  # at most so many for biases
             self.sums_of_tiles = aligned(weights.panels * columns * PANEL, False)
 
+    cdef void _make_room(self, Weights weights):
+        """Room for the packed columns of two chunks."""
+        cdef Py_ssize_t B = self.tape_step
+        self.half = (tile_rows(weights) + 2 * LANES) * max(1, CHUNK // max(B, 1)) * B  # rounded columns: whole groups
+        self.room = aligned(2 * self.half, False)
 
-    cdef void make_low_room(self, Weights weights, int threads):
-        """Room for a zipped panel of gate gradients for every thread."""
-        cdef Py_ssize_t rows
-        if self.low_panels is None or self.low_threads < threads:
-            rows = max(CHUNK, self.tape_step) + 1
-            self.low_room, self.low_threads = rows * weights.width, threads
-            self.low_panels = np.empty(threads * self.low_room, np.uint16)
+    cdef void make_own_room(self, Weights weights, int threads):
+        """Room for a panel of a chunk and the list of its rows for every thread, and for the chunk's columns."""
+        if self.own_panels is None or self.owners < threads:
+            self.own_rows, self.owners = max(CHUNK, self.tape_step) + 1, threads
+            self.own_panels = aligned(threads * self.own_rows * weights.width + PANEL, False)
+            self.own_lists = np.empty(threads * self.own_rows, np.intp)
+        if self.room is None:
+            self._make_room(weights)
 
 
 cdef Pass begin(Weights w, x, states, Tape tape, span):

@@ -278,9 +278,9 @@ cdef class Weights:
         count = jobs_of(self, &p, jobs, grads)
         if tape.sums_of_tiles is not None:
             p.sums = &tape.sums_of_tiles[0]
-        if self.rounded:
-            tape.make_low_room(self, threads)
-            p.low_panels, p.low_room = &tape.low_panels[0], tape.low_room
+        if self.rounded or p.lengths != NULL:
+            tape.make_own_room(self, threads)
+            p.own_panels, p.own_lists, p.own_rows = &tape.own_panels[0], &tape.own_lists[0], tape.own_rows
         if tape.room is not None:
             p.room, p.room_half = &tape.room[0], tape.half
         if self.V:
