@@ -4,7 +4,8 @@
 
 Time per step and row over a factor of 64 in T (32 rows) and in B (32 steps), for 64 inputs and 64 hidden units; 1 is
 proportion.  Then one layer whose states stay at ordinary sizes beside one whose states and gradients decay through
-the denormal numbers, in alternation: the ratio of their times.
+the denormal numbers, in alternation: the ratio of their times.  And rows of unequal length beside rows of equal
+length: time for each step that exists, 1 being no work for those that do not.
 """
 
 from __future__ import annotations
@@ -84,16 +85,39 @@ def proportion(
     return {factor: each / found[factors[0]] for factor, each in found.items()}
 
 
+def make_ragged(name: str, cell: str, shape: Shape, threads: int) -> KernelRun:
+    """A backend at work on rows of unequal length."""
+    run = KernelRun(name, make_problem(cell, shape), threads)
+    run.span = run.span._replace(lengths=lengths_of(shape))
+    return run
+
+
+def lengths_of(shape: Shape) -> np.ndarray:
+    """Steps of each row, every number of them as likely."""
+    return np.random.Generator(np.random.Philox(0)).integers(1, shape.T + 1, shape.B).astype(np.intp)
+
+
+def ragged(lanes: dict[str, Any], name: str, cell: str, work: str, threads: int, seconds: float) -> float:
+    """Time per step that exists over that of rows of equal length, the median over the rounds."""
+    shape = Shape(2 * BASE, 4 * BASE, UNITS, UNITS)
+    lanes["normal"].ask("hold", make_shaped, name, cell, shape, threads)
+    lanes["other"].ask("hold", make_ragged, name, cell, shape, threads)
+    timings: dict[str, Timing] = alternate(
+        {label: partial(lanes[label].ask, "sample", work) for label in ("normal", "other")}, seconds=seconds
+    )
+    return timings["normal"].times(timings["other"]) * shape.T * shape.B / float(lengths_of(shape).sum())
+
+
 def denormals(
     lanes: dict[str, Any], name: str, cell: str, work: str, threads: int, seconds: float, steps: int
 ) -> float:
     """Time of the decaying layer over that of the ordinary one, the median over the rounds."""
-    for label, scale in (("normal", 1.0), ("decaying", DENORMAL)):
+    for label, scale in (("normal", 1.0), ("other", DENORMAL)):
         lanes[label].ask("hold", make_decay, name, cell, scale, threads, steps)
     timings: dict[str, Timing] = alternate(
-        {label: partial(lanes[label].ask, "sample", work) for label in ("normal", "decaying")}, seconds=seconds
+        {label: partial(lanes[label].ask, "sample", work) for label in ("normal", "other")}, seconds=seconds
     )
-    return timings["normal"].times(timings["decaying"])
+    return timings["normal"].times(timings["other"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threads, cells = resolve(options.threads), options.cell or list(CELLS)
     factors = [factor for factor in (1, 4, 16, 64) if factor <= options.factor]
     rows = []
-    with open_lanes(("normal", "decaying"), threads) as lanes:
+    with open_lanes(("normal", "other"), threads) as lanes:
         for cell in cells:
             for work in WORKS:
                 row: dict[str, Any] = {"cell": cell, "work": work}
@@ -122,16 +146,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     row[f"denormals {name}"] = denormals(
                         lanes, name, cell, work, threads, options.seconds, options.steps
                     )
+                row["ragged"] = ragged(lanes, options.backend, cell, work, threads, options.seconds)
                 rows.append(row)
     if options.json:
         print(json.dumps({"threads": threads, "factors": factors, "results": rows}))
         return
-    print("time per step and row as a share of that at 32 steps and 32 rows; decaying states against ordinary ones\n")
+    print("time per step and row as a share of that at 32 steps and 32 rows; decaying states against ordinary ones;")
+    print("rows of unequal length against equal ones, per step that exists\n")
     names = [name for name in rows[0] if name.startswith("denormals")]
     headers = [f"{along} ×{factor}" for along in ("T", "B") for factor in factors[1:]]
-    print(f"{'cell':6}{'work':7}" + "".join(f"{header:>8}" for header in headers + [n.split()[1] for n in names]))
+    print(
+        f"{'cell':6}{'work':7}"
+        + "".join(f"{header:>8}" for header in [*headers, *(n.split()[1] for n in names), "ragged"])
+    )
     for row in rows:
-        cells_ = [row[along][factor] for along in ("T", "B") for factor in factors[1:]] + [row[name] for name in names]
+        cells_ = [row[along][factor] for along in ("T", "B") for factor in factors[1:]] + [
+            row[name] for name in [*names, "ragged"]
+        ]
         print(f"{row['cell']:6}{row['work']:7}" + "".join(f"{value:8.2f}" for value in cells_))
 
 
