@@ -63,7 +63,7 @@ def forecast(found: Forecast, path: Path, actual: Sequence[Sequence[float]] | No
             axes.plot(range(1, len(actual[i]) + 1), actual[i], color=ORANGE, linewidth=1.1, label="what came")
         axes.set_xlim(min(1 - n, 0), H)
         axes.set_xticks(*_ticks([*found.history_times[i][-n:], *times], n))
-        title = f"{found.target}, {found.ids[i]}" if len(found.ids) > 1 else found.target
+        title = f"{found.targets[i]}, {found.ids[i]}" if len(found.ids) > 1 else found.targets[i]
         axes.set_title(_plain(title), loc="left", fontsize=11)
         if i == 0:
             axes.legend(loc="upper left", ncols=5, frameon=False, fontsize=8)

@@ -23,8 +23,8 @@ def fan(n, H, names=("",), mean=False):
         columns |= {"lo95": middle - 2, "hi95": middle + 2}
     times = [f"2024-02-{1 + i % 28:02d}" for i in range(H)]
     before = [f"2024-01-{1 + i % 28:02d}" for i in range(n)]
-    shared = [columns for _ in names], "$sales$", history, [before for _ in names]
-    return Forecast("day", "shop" if len(names) > 1 else "", list(names), [times for _ in names], *shared)
+    shared = [times for _ in names], [columns for _ in names], history, [before for _ in names]
+    return Forecast("day", "shop" if len(names) > 1 else "", list(names), ["$sales$"] * len(names), *shared)
 
 
 def axes_of(monkeypatch):
@@ -129,7 +129,7 @@ def test_no_window_system_is_asked_for(tmp_path):
 
 def test_names_that_no_font_has_are_drawn_without_a_warning(tmp_path):
     found = fan(20, 3)
-    found.target = "売上 🐟 \x1b[31m $x^$"
+    found.targets = ["売上 🐟 \x1b[31m $x^$"]
     plots.forecast(found, tmp_path / "x.png")
     assert png_size(tmp_path / "x.png") == (1275, 630)
 

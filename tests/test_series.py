@@ -119,7 +119,7 @@ def test_roles_are_guessed_and_said() -> None:
         "id,when,load,target,wind,flat,note,clock\n"
         + "".join(f"{i},2020-01-{d:02d},{d * d % 7},{d},{d * 5 % 3},1,ok,{d / 10}\n" for i in "ab" for d in range(1, 9))
     )
-    assert (series.id_name, series.time_name, series.target) == ("id", "when", "target")
+    assert (series.id_name, series.time_name, series.targets[0]) == ("id", "when", "target")
     assert series.names == ["a", "b"]
     assert series.past_names == ["load", "wind"]
     np.testing.assert_array_equal(series.values[1], np.arange(1.0, 9))
@@ -268,7 +268,7 @@ def test_a_column_of_text_tells_series_apart_where_times_repeat(order: Any) -> N
     assert (series.id_name, series.names, series.time_name) == ("shop", ["north", "south"], "date")
     assert "column 'shop' names the series, as times repeat but not within it" in series.notices
     years = read("country,year,pop\n" + "".join(f"{s},{1990 + d},{d * d}\n" for s, d in SHOPS))
-    assert (years.id_name, years.time_name, years.target) == ("country", "year", "pop")
+    assert (years.id_name, years.time_name, years.targets[0]) == ("country", "year", "pop")
     seasons = read("year,half,y\n" + "".join(f"{1990 + d},{h},{d}\n" for d in range(9) for h in ("one", "two")))
     assert (seasons.id_name, len(seasons)) == (None, 1)
 

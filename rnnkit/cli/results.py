@@ -170,7 +170,7 @@ def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str
     chart = forecast_chart(forecast.history[0].tolist(), columns, forecast.times[0], width=width, unicode=unicode)
     which = f" of {forecast.ids[0]}, the first of {len(forecast.ids):,} series" if len(forecast.ids) > 1 else ""
     band = ", the band holding 80 %" if "lo80" in columns else ""
-    return [f"{forecast.target}{which}: {len(forecast.times[0]):,} steps ahead{band}", *chart] if chart else []
+    return [f"{forecast.targets[0]}{which}: {len(forecast.times[0]):,} steps ahead{band}", *chart] if chart else []
 
 
 # -- forecasts ------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def forecast(
     if plot is not None:
         _plot(plot, found, None)
     if json:
-        text = console.to_json({"run": str(run), "target": found.target, "rows": list(_records(found))}) + "\n"
+        text = console.to_json({"run": str(run), "target": found.targets[0], "rows": list(_records(found))}) + "\n"
     elif out is None and console.terminal(sys.stdout):
         _show(found)
         return

@@ -29,23 +29,50 @@ MAX_GROWTH = 10  # rows put into gaps may make a series at most this many times 
 
 @dataclass
 class SeriesSet:
-    """Series of one file, in order of first appearance; n differs between them.
+    """Series of one file, in order of first appearance, n points each; every target of an id is a series of its own.
 
-    names: ids ('' for a single series); values: [n] float64, NaN where missing; past: [n, F] further inputs known up
-    to now, in the order of past_names; times: [n] datetime64 or int64, ascending; gaps: rows that the time axis lacked.
+    names: ids ('' where there is none), one per series; targets: column that each series' values are of; values: [n]
+    float64, NaN where missing; past: [n, F] further inputs known up to now, in the order of past_names; times: [n]
+    datetime64 or int64, ascending; gaps: rows that the time axis lacked.
+    future: [n + a, K] inputs known in advance, in the order of future_names, a ≥ 0 rows of them after the last value;
+    ahead: [a] the times of these; static: [S, C] what is constant of each series, in the order of static_names, where
+    a column of words is one of zeros and ones for each word ('region=north').
     """
 
     names: list[str]
+    targets: list[str]
     values: list[Floats]
     past: list[Floats]
     past_names: list[str]
     times: list[NDArray[Any]]
-    target: str
     time_name: str | None
     id_name: str | None
     freq: Frequency
+    future: list[Floats] = field(default_factory=list)
+    future_names: list[str] = field(default_factory=list)
+    ahead: list[NDArray[Any]] = field(default_factory=list)
+    static: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    static_names: list[str] = field(default_factory=list)
     gaps: int = 0
     notices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.future = self.future or [np.zeros((len(v), 0)) for v in self.values]
+        self.ahead = self.ahead or [t[:0] for t in self.times]
+        if not len(self.static):
+            self.static = np.zeros((len(self.values), 0))
+
+    @property
+    def target_names(self) -> list[str]:
+        """The different targets, in order."""
+        return list(dict.fromkeys(self.targets))
+
+    @property
+    def labels(self) -> list[str]:
+        """What messages and charts call each series: its id, its target, or both."""
+        if len(self.target_names) == 1:
+            return [name or target for name, target in zip(self.names, self.targets, strict=True)]
+        return [f"{name} · {t}" if name else t for name, t in zip(self.names, self.targets, strict=True)]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -57,7 +84,7 @@ class SeriesSet:
 
     def fingerprint(self) -> str:
         """SHA-256 of names, times and numbers; equal exactly when the content is, whatever file it came from."""
-        head = [self.names, self.target, self.past_names, self.time_name, self.id_name, self.freq.to_dict()]
+        head = [self.names, self.targets, self.past_names, self.time_name, self.id_name, self.freq.to_dict()]
         digest = hashlib.sha256(json.dumps(head, ensure_ascii=True, sort_keys=True).encode())
         for values, past, times in zip(self.values, self.past, self.times, strict=True):
             stamp = times.astype("datetime64[us]").astype(np.int64) if times.dtype.kind == "M" else times
@@ -102,8 +129,8 @@ def read_series(
     freq, share = find_frequency(times, roles.axis.style)
     freq = replace(freq, origin=roles.axis.origin, scale=roles.axis.scale, digits=roles.axis.digits)
     series = SeriesSet(
-        names, [values[r] for r in kept], [columns[r] for r in kept], roles.past, times,
-        roles.target, roles.time, roles.id, freq, 0, notices,
+        names, [roles.target] * len(names), [values[r] for r in kept], [columns[r] for r in kept], roles.past, times,
+        roles.time, roles.id, freq, notices=notices,
     )  # fmt: skip
     if roles.time:
         notices.append(f"the times are {freq.text}")
@@ -226,7 +253,7 @@ def _drop_empty(series: SeriesSet) -> None:
         return
     first = ", ".join(f"'{series.names[i]}'" for i in empty[:3]) + (", …" if len(empty) > 3 else "")
     series.notices.append(f"{len(empty)} series without any value left out: {first}")
-    for part in (series.names, series.values, series.past, series.times):
+    for part in (series.names, series.targets, series.values, series.past, series.times):
         for i in reversed(empty):
             del part[i]
 

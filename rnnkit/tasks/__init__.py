@@ -15,7 +15,7 @@ A task module offers four functions, and everything above works through them alo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,17 +43,48 @@ class Findings:
 
 @dataclass
 class Forecast:
-    """A forecast: for each series its times (as the file writes them), columns of values, and what came before."""
+    """A forecast: for each series its times (as the file writes them), columns of values, and what came before.
+
+    A series is one target of one id; ``targets[i]`` is the column that it forecasts.
+    """
 
     time_name: str
     id_name: str
     ids: list[str]
+    targets: list[str]
     times: list[list[str]]
     columns: list[dict[str, np.ndarray]]
-    target: str
     history: list[np.ndarray] = field(default_factory=list)
     history_times: list[list[str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> list[str]:
+        """What a chart calls each series: its id, its target, or both."""
+        if len(set(self.targets)) == 1:
+            return [name or target for name, target in zip(self.ids, self.targets, strict=True)]
+        return [f"{name} · {t}" if name else t for name, t in zip(self.ids, self.targets, strict=True)]
+
+
+@dataclass
+class Backtest:
+    """Forecasts of W windows beside what came, for the tables and the charts of an evaluation.
+
+    ``series`` [W] numbers the series of a window, ``cuts`` [W] is the number of points before it; ``columns`` has
+    ``median`` (or ``mean``), ``lo80``, ``hi80`` and so on as [W, H], ``baselines`` the simple rules by name, [W, H]
+    each, ``actual`` [W, H] what came (NaN where missing). ``values`` are the whole series, ``times(i, at)`` writes the
+    times of points of series i as the file does.
+    """
+
+    time_name: str
+    labels: list[str]
+    values: list[np.ndarray]
+    times: Callable[[int, np.ndarray], list[str]]
+    series: np.ndarray
+    cuts: np.ndarray
+    actual: np.ndarray
+    columns: dict[str, np.ndarray]
+    baselines: dict[str, np.ndarray]
 
 
 class TaskJob(Job, Protocol):

@@ -168,7 +168,7 @@ class ForecastJob:
     def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         s = self.series
         facts = Facts(
-            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.target, s.past_names, s.names, self.folds,
+            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.target_names[0], s.past_names, s.names, self.folds,
             self.resolved.gaps,
         )  # fmt: skip
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), report)
@@ -220,7 +220,7 @@ def check(source: Source, options: TrainOptions) -> Findings:
     facts: dict[str, Any] = {
         "series": len(series),
         "points": sum(len(v) for v in series.values),
-        "target": series.target,
+        "target": ", ".join(series.target_names),
         "time": series.time_name or "row number",
         "step": series.freq.text,
         "first": series.freq.format(series.times[0][:1])[0],

@@ -125,7 +125,7 @@ class ForecastModel:
         if self.freq.unit != "step":
             times = [t.astype("datetime64[us]") for t in times]
         return SeriesSet(
-            f.ids, values, past, f.past_names, times, f.target, f.time_name, f.id_name, self.freq
+            f.ids, [f.target] * len(f.ids), values, past, f.past_names, times, f.time_name, f.id_name, self.freq
         ), filled  # fmt: skip
 
     def read(self, source: Source) -> SeriesSet:
@@ -139,10 +139,10 @@ class ForecastModel:
     def predict(self, source: Source | None = None, **options: Any) -> Forecast:
         """The ``horizon`` points after the end of ``source``, or of the training data when there is none."""
         series, filled = self._known() if source is None else (self.read(source), None)
-        for name, v in zip(series.names, series.values, strict=True):
+        for name, target, v in zip(series.names, series.targets, series.values, strict=True):
             if len(v) < self.window.minimum:
                 raise DataError(
-                    f"at least {self.window.minimum} points of {series.target} are needed to forecast"
+                    f"at least {self.window.minimum} points of {target} are needed to forecast"
                     f"{f' {name}' if name else ''}, found {len(v)}; give a longer history"
                 )
         pool = Pool(self.window, series.values, series.past, filled)
@@ -158,9 +158,9 @@ class ForecastModel:
             series.time_name or "t",
             series.id_name or ("id" if len(series) > 1 else ""),
             series.names,
+            series.targets,
             times,
             columns,
-            series.target,
             history=[v[-shown:] for v in series.values],
             history_times=[series.freq.format(t[-shown:]) for t in series.times],
             notices=[] if source is None else series.notices,
