@@ -73,8 +73,8 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     dropout = options.dropout if options.dropout is not None else 0.0
     settled = msgspec.structs.replace(
         options, task="forecast", hidden=hidden, batch=batch, steps=steps, lr=lr, dropout=dropout, context=context,
-        horizon=horizon, season=",".join(map(str, periods)) or "none", target=series.target_names[0], time=series.time_name,
-        id=series.id_name, past=series.past_names, epochs=None,
+        horizon=horizon, season=",".join(map(str, periods)) or "none", target=series.target_names[0],
+        time=series.time_name, id=series.id_name, past=series.past_names, epochs=None,
     )  # fmt: skip
     fitted = [v[: len(v) - held_out] for v in series.values]
     window = Window(
