@@ -240,6 +240,7 @@ def _insert(series: SeriesSet, i: int, place: NDArray[np.int64]) -> None:
         return
     values, past = np.full(n, np.nan), np.full((n, series.past[i].shape[1]), np.nan)
     values[place], past[place] = series.values[i], series.past[i]
+    series.future[i] = np.zeros((n, 0))
     times = series.times[i]
     whole = np.concatenate([times[:1], series.freq.future(times[0], n - 1)])
     whole[place] = times
@@ -280,6 +281,7 @@ def _trim(series: SeriesSet) -> None:
         late.append(len(v) - stop)
         for part in (series.values, series.past, series.times):
             part[i] = part[i][first:stop]
+        series.future[i] = series.future[i][first:stop]
     for counts, end, what in [(early, "start", "left out"), (late, "end", "taken as still to come")]:
         rows, many = sum(counts), sum(c > 0 for c in counts)
         if rows:
