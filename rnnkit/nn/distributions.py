@@ -170,8 +170,8 @@ class NegativeBinomial(Likelihood):
         (mean, dmean), (r, dr) = self.distribution(p, s)
         d = k - mean
         total = r + mean
-        u = d / total  # (r + count) / (r + mean) = 1 + u
-        grown = np.log1p(u)
+        u = d / total
+        grown = np.where(u < -0.5, np.log((k + r) / total), np.log1p(u))
         some = np.maximum(k, 1.0)
         # of count 0: r ln(1 + mean / r); else Γ(count + r) / Γ(r) and Γ(count) by their leading terms and rests
         value = some * np.log(some / mean) - (k + r) * grown + 0.5 * np.log(some * (1 + k / r)) + HALF_LOG_2PI

@@ -81,7 +81,7 @@ def negative_binomial_quantile(level: float, mean: np.ndarray, shape: np.ndarray
     """
     wanted = level * (1 - TIE)
     z = NormalDist().inv_cdf(level)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         deviation = np.sqrt(mean + mean * (mean / shape))
         # Chebyshev's inequality for one side: no quantile lies outside
         high = np.ceil(mean + deviation * np.sqrt(level / (1 - level)))
