@@ -1,4 +1,4 @@
-"""Outputs: every one trains with its examples, starts where its sample is, and gives quantiles and a mean in its units."""
+"""Outputs: every one trains with its examples, starts where its sample is, and answers in the units of its sample."""
 
 import json
 import math
