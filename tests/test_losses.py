@@ -8,6 +8,7 @@ import pytest
 
 from rnnkit._kernels import reference_ops
 from rnnkit.errors import UsageError
+from rnnkit.nn import losses
 from rnnkit.nn.engine import Engine
 from rnnkit.nn.losses import LOSSES, make_loss
 
@@ -259,6 +260,38 @@ def test_pinball_pulls_each_quantile_to_its_share():
     best = np.quantile(targets, loss.quantiles)
     _, gradient = loss(np.tile(best, (len(targets), 1)), targets)
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pinball_in_blocks_agrees_with_one_piece(dtype, monkeypatch):
+    rng, loss = generator(), make_loss("pinball")
+    prediction, target = rng.standard_normal((50, 3, 5)).astype(dtype), rng.standard_normal((50, 3)).astype(dtype)
+    prediction[7, 1] = target[7, 1]  # where the slope is 0
+    weight = rng.integers(0, 2, (50, 3)).astype(dtype)
+    value, gradient = loss(prediction, target, weight)
+    monkeypatch.setattr(losses, "BLOCK", 7)
+    again, other = loss(prediction, target, weight)
+    assert again == pytest.approx(value, rel=1e-14)
+    np.testing.assert_array_equal(other, gradient)
+    assert (gradient[7, 1] == 0).all()
+
+
+def test_pinball_does_not_end_where_differences_of_float32_do():
+    loss = make_loss("pinball", quantiles=(0.5, 0.9))
+    prediction, target = np.full((2, 2), 3e38, np.float32), np.array([-3e38, 0], np.float32)
+    value, gradient = loss(prediction, target)
+    assert value == pytest.approx((0.5 + 0.1) * 9e38 / 4, rel=1e-6)
+    np.testing.assert_allclose(gradient, [[0.125, 0.025]] * 2, rtol=1e-6)
+
+
+def test_pinball_over_its_prediction_reports_what_is_not_finite():
+    loss = make_loss("pinball", quantiles=(0.5, 0.9))
+    prediction, target = np.zeros((3, 2), np.float32), np.array([1, np.nan, -1], np.float32)
+    value, gradient = loss(prediction, target, None, prediction)
+    assert math.isnan(value)
+    assert gradient is prediction
+    np.testing.assert_allclose(gradient[[0, 2]], np.array([[-0.5, -0.9], [0.5, 0.1]]) / 6, rtol=1e-6)
+    assert np.isnan(gradient[1]).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -13,6 +14,9 @@ from rnnkit.nn import registry
 from rnnkit.nn.distributions import NegativeBinomial, StudentT
 from rnnkit.nn.engine import ENGINE, Engine
 from rnnkit.nn.loss import Loss, weights
+
+BLOCK = 16384
+"""Targets that pinball treats at a time: a few arrays of them stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,63 @@ class Pinball(Loss):
             raise UsageError(f"quantiles of pinball are numbers between 0 and 1, not {self.quantiles!r}")
         object.__setattr__(self, "quantiles", quantiles)
 
-    def _door(
-        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def __call__(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        engine: Engine = ENGINE,
+    ) -> tuple[float, np.ndarray]:
+        """As ``Loss`` has it; where all is finite, quantile by quantile in the precision of prediction and target."""
+        self._fits(prediction, target)
+        w = weights(weight, target.shape)
+        count = float(target.size) if w is None else float(np.sum(w))
+        if count:
+            with np.errstate(over="ignore", invalid="ignore"):
+                value, slopes = self._quickly(prediction, target, w, count * len(self.quantiles))
+            if math.isfinite(value):
+                if out is None:
+                    return value, slopes
+                out[...] = slopes
+                return value, out
+        return super().__call__(prediction, target, weight, out, engine)
+
+    def _quickly(
+        self, prediction: np.ndarray, target: np.ndarray, w: np.ndarray | None, count: float
+    ) -> tuple[float, np.ndarray]:
+        """Mean loss and gradient; not finite where something that counts is not, or where their precision ends."""
+        dtype = np.result_type(prediction, target)
+        p, t = prediction.reshape(-1, len(self.quantiles)), target.reshape(-1)
+        share = None if w is None else np.ascontiguousarray(w).reshape(-1) / count
+        slopes, total = np.empty(p.shape, prediction.dtype), 0.0
+        for start in range(0, len(p), BLOCK):
+            part = slice(start, start + BLOCK)
+            by = dtype.type(1 / count) if share is None else share[part].astype(dtype)
+            absent = None if share is None else share[part] == 0
+            for k, q in enumerate(self.quantiles):
+                d = t[part] - p[part, k]
+                if absent is not None:
+                    d[absent] = 0
+                slope = np.subtract(d < 0, dtype.type(q), dtype=dtype)  # of p: −q below the target, 1 − q above
+                slope[d == 0] = 0
+                slope *= by
+                slopes[part, k] = slope
+                total -= float(np.sum(np.multiply(slope, d, out=d), dtype=np.float64))
+        return total, slopes.reshape(prediction.shape)
+
+    def _fits(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        """``UsageError`` unless the shapes do."""
         expected = (*target.shape, len(self.quantiles))
         if prediction.shape != expected:
             raise UsageError(f"pinball needs predictions of targets × quantiles, {expected}, not {prediction.shape}")
+
+    def _door(
+        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         w = weights(weight, target.shape)
         t = target.astype(np.float64)[..., None]
-        return prediction.astype(np.float64), t, None if w is None else np.broadcast_to(w[..., None], expected)
+        return prediction.astype(np.float64), t, None if w is None else np.broadcast_to(w[..., None], prediction.shape)
 
     def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         q = np.array(self.quantiles)
