@@ -16,8 +16,6 @@ from rnnkit.errors import UsageError
 from rnnkit.tasks import Backtest, Forecast
 
 Floats = NDArray[np.float64]
-LEAST = 40
-"""Values that a share over steps is taken of at least: its standard error is 6 points at 80 %."""
 
 
 def bands(columns: Mapping[str, object]) -> list[str]:
@@ -158,9 +156,19 @@ def extremes(values: Floats, each: int) -> list[tuple[str, list[int]]]:
 
 
 def pools(windows: int, H: int, most: int = 1_000_000) -> NDArray[np.int64]:
-    """Edges [n + 1] of runs of steps, 0 to H, each with ``LEAST`` values or more where there are as many."""
-    count = max(1, min(H, most, windows * H // LEAST))
-    return np.round(np.linspace(0, H, count + 1)).astype(np.int64)
+    """Edges [n + 1] of runs of steps, 0 to H: every step its own where there are values enough.
+
+    A run has 100 values or more (the standard error of a share of 80 % is 4 points there), or else three runs of at
+    least 20 show whether anything changes with the step.
+    """
+    values = windows * H
+    count = max(1, min(3, values // 20), min(most, values // 100))
+    return np.round(np.linspace(0, H, min(H, count) + 1)).astype(np.int64)
+
+
+def independent(backtest: Backtest) -> int:
+    """Number of windows that do not overlap another one of their series."""
+    return sum(len(apart(backtest, int(i), len(backtest.cuts))) for i in np.unique(backtest.series))
 
 
 def pooled(values: Floats, edges: NDArray[np.int64]) -> Floats:

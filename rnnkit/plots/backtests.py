@@ -10,9 +10,25 @@ from typing import Any
 import numpy as np
 
 from rnnkit import views
-from rnnkit.plots.coverages import draw, heights
+from rnnkit.console import number
+from rnnkit.plots.coverages import HEIGHT, draw
 from rnnkit.plots.sheet import (
-    BLUE, GREEN, GREY, INK, ORANGE, PAGE, dress, fan, fitted, heading, line, number, plain, sheet, time_ticks
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PAGE,
+    confine,
+    dress,
+    fan,
+    fitted,
+    heading,
+    line,
+    plain,
+    sheet,
+    short,
+    time_ticks,
 )  # fmt: skip
 from rnnkit.tasks import Backtest
 
@@ -38,7 +54,7 @@ def backtest(found: Backtest, path: Path) -> None:
 
 def evaluation(found: Backtest, path: Path) -> None:
     """One page: the backtest above, below it how well the bands hold and the error by step beside the simple rules."""
-    above, below = _height(found), heights(found)
+    above, below = _height(found), HEIGHT
     with sheet(path, above + below, PAGE) as figure:
         top, bottom = figure.subfigures(2, 1, height_ratios=(above, below))
         _draw(top, found)
@@ -77,26 +93,24 @@ def _row(found: Backtest, series: int) -> np.ndarray:
 
 def _single(figure: Any, found: Backtest, series: int, rule: str | None) -> None:
     row, total = _row(found, series), len(found.cuts)
-    all_shown = len(row) == total
-    panels = figure.subplot_mosaic([["row"] * 3] if all_shown else [["row"] * 3, list("012")], height_ratios=[1] if all_shown else [1.25, 1])
-    _folds(panels["row"], found, row, rule, PAGE - 0.7)
-    dress(panels["row"])
-    if not all_shown:
-        error = views.by_window(found)
-        for place, (name, windows) in enumerate(views.extremes(error, 1)):
-            axes = panels[str(place)]
-            if not windows:
-                axes.set_axis_off()
-                continue
-            _one(axes, found, windows[0], rule, PAGE / 3 - 0.6)
-            at = found.times(series, found.cuts[windows[:1]])[0]
-            text = f"{name} fold, from {at}: error {number(error[windows[0]])}"
+    error = views.by_window(found)
+    chosen = views.extremes(error, 1) if len(row) < total else []
+    grid = figure.add_gridspec(2 if chosen else 1, 3, height_ratios=(1.25, 1) if chosen else (1,))
+    first = figure.add_subplot(grid[0, :])
+    _folds(first, found, row, rule, PAGE - 0.7)
+    first.set_xlabel(plain(found.time_name), fontsize=9)
+    dress(first)
+    for place, (name, windows) in enumerate(chosen):
+        for window in windows:
+            axes = figure.add_subplot(grid[1, place])
+            _one(axes, found, window, rule, PAGE / 3 - 0.6)
+            (at,) = short(found.times(series, found.cuts[[window]]))
+            text = f"{name} fold, from {at}: error {number(float(error[window]), 3)}"
             axes.set_title(fitted(text, PAGE / 3 - 0.5, 8.5), loc="left", fontsize=8.5)
             dress(axes, 7, 4)
-    which = f"all {total} folds" if all_shown else f"the last {len(row)} folds that do not overlap, of {total:,}"
-    if total == 1:
-        which = "one fold"
-    heading(figure, f"{found.labels[series]}: {which}", panels["row"])
+    some = f"the last {len(row)} folds that do not overlap, of {total:,}"
+    which = some if chosen else f"all {total} folds" if total > 1 else "one fold"
+    heading(figure, f"{found.labels[series]}: {which}", first, PAGE)
 
 
 def _few(figure: Any, found: Backtest, used: Sequence[int], rule: str | None) -> None:
@@ -109,7 +123,8 @@ def _few(figure: Any, found: Backtest, used: Sequence[int], rule: str | None) ->
         _folds(axes, found, row, rule, PAGE - 0.7)
         axes.set_title(fitted(_judged(found.labels[i], ratio[i], rule), PAGE - 0.6, 9), loc="left", fontsize=9)
         dress(axes, most=4)
-    heading(figure, f"{len(used)} series, {_last(shown)}", panels[0])
+    axes.set_xlabel(plain(found.time_name), fontsize=9)
+    heading(figure, f"{len(used)} series, {_last(shown)}", panels[0], PAGE)
 
 
 def _many(figure: Any, found: Backtest, rule: str | None) -> None:
@@ -125,29 +140,38 @@ def _many(figure: Any, found: Backtest, rule: str | None) -> None:
             row = _row(found, chosen[down])[-3:]
             shown = max(shown, len(row))
             _folds(axes, found, row, rule, PAGE / 3 - 0.6, small=True)
-            text = f"{name}: {found.labels[chosen[down]]}, {number(ratio[chosen[down]])}"
-            axes.set_title(fitted(text, PAGE / 3 - 0.4, 8), loc="left", fontsize=8, pad=3)
+            text = f"{name}: {found.labels[chosen[down]]}, {number(ratio[chosen[down]], 3)}"
+            axes.set_title(fitted(text, PAGE / 3 - 0.6, 8), loc="left", fontsize=8, pad=3)
             dress(axes, 7, 3)
-    beside = f"error over that of {rule}" if rule else "error over the mean change"
-    heading(figure, f"Best, median and worst of {len(_used(found)):,} series by {beside}; {_last(shown)}", panels[0, 0])
+    beside = f"{rule}'s" if rule else "the mean change"
+    title = f"Best, median and worst of {len(_used(found)):,} series: error / {beside}, {_last(shown)}"
+    heading(figure, title, panels[0, 0], PAGE)
 
 
 def _last(shown: int) -> str:
-    return f"the last {shown} folds of each" if shown > 1 else "the last fold of each"
+    return f"last {shown} folds" if shown > 1 else "last fold"
 
 
 def _judged(label: str, ratio: float, rule: str | None) -> str:
     if not math.isfinite(ratio):
         return label
-    return f"{label}: error {number(ratio)} of {rule}'s" if rule else f"{label}: error {number(ratio)} of the mean change"
+    return (
+        f"{label}: error {number(ratio, 3)} of {rule}'s"
+        if rule
+        else f"{label}: error {number(ratio, 3)} of the mean change"
+    )
 
 
-def _folds(axes: Any, found: Backtest, row: np.ndarray, rule: str | None, inches: float, *, small: bool = False) -> None:
+def _folds(
+    axes: Any, found: Backtest, row: np.ndarray, rule: str | None, inches: float, *, small: bool = False
+) -> None:
     """Folds in a row over their series; neighbours differ in colour."""
     series, H = int(found.series[row[0]]), found.actual.shape[1]
     first, last = int(found.cuts[row[0]]), int(found.cuts[row[-1]]) + H - 1
     start = max(0, first - max(H, (last - first) // 5))
     values = found.values[series]
+    end = min(last + 1, len(values))
+    line(axes, range(start, end), values[start:end], color=INK, linewidth=0.8 if small else 1.1, label="data", zorder=3)
     for n, window in enumerate(row):
         cut = int(found.cuts[window])
         columns = {name: column[window] for name, column in found.columns.items()}
@@ -157,8 +181,7 @@ def _folds(axes: Any, found: Backtest, row: np.ndarray, rule: str | None, inches
         if rule:
             style: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (3, 1.5))}
             line(axes, range(cut, cut + H), found.baselines[rule][window], label=rule if n == 0 else None, **style)
-    end = min(last + 1, len(values))
-    line(axes, range(start, end), values[start:end], color=INK, linewidth=0.8 if small else 1.1, label="data", zorder=3)
+    confine(axes, [values[start:end]], {name: column[row] for name, column in found.columns.items()})
     _times(axes, found, series, (start, last), [first], inches, small)
 
 
@@ -168,11 +191,13 @@ def _one(axes: Any, found: Backtest, window: int, rule: str | None, inches: floa
     start = max(0, cut - max(2 * H, 20))
     values = found.values[series]
     line(axes, range(start, cut), values[start:cut], color=INK, linewidth=0.9)
-    fan(axes, cut, {name: column[window] for name, column in found.columns.items()}, _value(values, cut - 1), width=1.2)
+    columns = {name: column[window] for name, column in found.columns.items()}
+    fan(axes, cut, columns, _value(values, cut - 1), width=1.2)
     if rule:
         style: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (3, 1.5))}
         line(axes, range(cut, cut + H), found.baselines[rule][window], **style)
     line(axes, range(cut, cut + H), found.actual[window], color=ORANGE, linewidth=1.0, zorder=3)
+    confine(axes, [values[start:cut], found.actual[window]], columns)
     _times(axes, found, series, (start, cut + H - 1), [cut], inches, small=True)
 
 
@@ -185,5 +210,3 @@ def _times(
 ) -> None:
     size, most = (7, 3) if small else (8, 6)
     time_ticks(axes, span, marks, lambda at: found.times(series, np.array(at)), inches, size=size, most=most)
-    if not small:
-        axes.set_xlabel(plain(found.time_name), fontsize=9)

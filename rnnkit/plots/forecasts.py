@@ -10,8 +10,22 @@ from typing import Any
 import numpy as np
 
 from rnnkit import views
-from rnnkit.plots.sheet import BLUE, INK, ORANGE, PAGE, WIDE, dress, fan, fitted, heading, legend, line, sheet
-from rnnkit.plots.sheet import plain, time_ticks
+from rnnkit.plots.sheet import (
+    INK,
+    ORANGE,
+    PAGE,
+    WIDE,
+    confine,
+    dress,
+    fan,
+    fitted,
+    heading,
+    legend,
+    line,
+    plain,
+    sheet,
+    time_ticks,
+)
 from rnnkit.tasks import Forecast
 
 ROWS = 4
@@ -59,21 +73,21 @@ def _page(found: Forecast, came: Sequence[Any], chosen: list[int], rule: str, pa
                 continue
             i, wide = chosen[place], PAGE / across
             _panel(axes, found, i, came[i], wide - 0.5, small=True)
-            axes.set_title(fitted(found.labels[i], wide - 0.4, 8), loc="left", fontsize=8, pad=3)
+            axes.set_title(fitted(found.labels[i], wide - 0.7, 8), loc="left", fontsize=8, pad=3)
             dress(axes, 7, 3)
             if shared and place + across < len(chosen):
                 axes.set_xticklabels([])
         target = f"{found.targets[0]}: " if len(set(found.targets)) == 1 else ""
         total = len(found.ids)
         title = f"{target}{f'{len(chosen)} of {total:,} series, {rule}' if rule else f'{total} series'}"
-        heading(figure, title, panels[0])
+        heading(figure, title, panels[0], PAGE)
 
 
 def _panel(axes: Any, found: Forecast, i: int, came: Any, inches: float, *, small: bool = False) -> None:
     """One series over the places 1 - n to H, 0 being the last known point."""
     times = found.times[i]
     H = len(times)
-    history = found.history[i][-max((3 if small else 5) * H, 60) :]
+    history = found.history[i][-max(60, H, min(5 * H, 600) // (2 if small else 1)) :]
     n = len(history)
     last = float(history[-1]) if n else math.nan
     line(axes, range(1 - n, 1), history, color=INK, linewidth=0.8 if small else 1.1, label="data")
@@ -81,6 +95,7 @@ def _panel(axes: Any, found: Forecast, i: int, came: Any, inches: float, *, smal
     if came is not None:
         style: dict[str, Any] = {"color": ORANGE, "linewidth": 0.8 if small else 1.1, "label": "what came"}
         line(axes, np.arange(1, len(came) + 1), came, **style)
+    confine(axes, [history] if came is None else [history, np.asarray(came, dtype=float)], found.columns[i])
     names = [*found.history_times[i][len(found.history_times[i]) - n :], *times]
     span = (min(1 - n, 0), H)
     size, most = (7, 3) if small else (8, 5)

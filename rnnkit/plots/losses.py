@@ -19,7 +19,9 @@ def loss(records: Sequence[dict[str, Any]], path: Path) -> None:
         for key, colour, label in (("loss", GREY, "training"), ("selected", BLUE, "held out, selects")):
             points = [(r["step"], r[key]) for r in first if r.get(key) is not None]
             if points:
-                axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+                axes.plot(
+                    *zip(*points, strict=True), color=colour, marker="o", markersize=3, linewidth=1.4, label=label
+                )
         best = min((r for r in first if r.get("selected") is not None), key=lambda r: r["selected"], default=None)
         if best is not None:
             ring: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
@@ -55,7 +57,9 @@ def losses(logs: Mapping[str, Sequence[dict[str, Any]]], path: Path, *, title: s
         below.axhspan(-tolerance, tolerance, color="#f0f0f0", linewidth=0, zorder=0)
         below.axhline(0, color=INK, linewidth=0.8)
         differences = [two["selected"] - one["selected"] for one, two in pairs]
-        below.plot([one["step"] for one, _ in pairs], differences, color=ORANGE, marker="o", markersize=3, linewidth=1.4)
+        below.plot(
+            [one["step"] for one, _ in pairs], differences, color=ORANGE, marker="o", markersize=3, linewidth=1.4
+        )
         below.set_title(f"held out: {second} less {first} (grey: ± {tolerance:g})", loc="left", fontsize=9)
         below.set_ylabel("nats per character", fontsize=8)
         below.set_xlabel("step", fontsize=9)

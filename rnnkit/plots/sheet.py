@@ -29,13 +29,15 @@ WIDE = 8.5
 """Inches of an ordinary sheet."""
 PAGE = 11.0
 """Inches of a sheet with panels side by side."""
-LETTER = 0.62
-"""Mean width of a letter over its size; an East Asian one counts twice."""
+NARROW = "iljtfrI.,:;|'!-()[]/ "
+"""Letters of a third of the usual width."""
 EASTERN = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo",
     "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "WenQuanYi Micro Hei", "Arial Unicode MS",
 )  # fmt: skip
 """Fonts with East Asian letters, which matplotlib's own lacks; those that are installed are asked after it."""
+
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1.4, "columnspacing": 1.2}
 
 
 def ready(path: Path) -> None:
@@ -89,34 +91,30 @@ def plain(text: str) -> str:
     return visible(text).replace("$", r"\$")
 
 
-def letters(text: str) -> int:
-    """Letters' worth of room that a text takes."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def width_of(text: str, size: float) -> float:
+    """Inches that a text takes at a size in points, by kinds of letters: East Asian, capital, narrow and others."""
+    ems = 0.0
+    for c in text:
+        ems += 1.0 if unicodedata.east_asian_width(c) in "WF" else 0.34 if c in NARROW else 0.7 if c.isupper() else 0.61
+    return ems * size / 72
 
 
 def fitted(text: str, inches: float, size: float) -> str:
     """The text, its middle left out where it is wider than so many inches at a size in points; then ``plain``."""
-    room = max(4, int(inches * 72 / (LETTER * size)))
-    text = " ".join(visible(text).split())
-    if letters(text) > room:
-        front, back = len(text), len(text)
-        while letters(text[:front]) > room // 2:
-            front -= 1
-        start = 0
-        while letters(text[start:back]) > room - room // 2 - 1:
-            start += 1
-        text = f"{text[:front].rstrip()}…{text[start:].lstrip()}"
-    return plain(text)
+    whole = " ".join(visible(text).split())
+    kept, shown = len(whole), whole
+    while kept > 4 and width_of(shown, size) > inches:
+        kept -= 1
+        shown = f"{whole[: kept - kept // 2].rstrip()}…{whole[len(whole) - kept // 2 :].lstrip()}"
+    return plain(shown)
 
 
-def heading(figure: Figure, text: str, axes: Any, size: float = 11) -> None:
-    """A title over all panels with the legend of one of them at its right."""
-    figure.suptitle(plain(text), x=0.008, ha="left", fontsize=size)
+def heading(figure: Figure, text: str, axes: Any, inches: float, size: float = 10.5) -> None:
+    """A title over all panels of a figure so many inches wide, the legend of one of them at its right."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper right", ncols=len(names), **_LEGEND)
-
-
-_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1.4, "columnspacing": 1.2}
+    taken = sum(width_of(name, 8) + 0.42 for name in names)
+    figure.suptitle(fitted(text, inches - taken, size), x=0.008, ha="left", fontsize=size)
+    figure.legend(handles, names, loc="outside upper right", ncols=max(1, len(names)), **_LEGEND)
 
 
 def legend(axes: Any) -> None:
@@ -150,7 +148,7 @@ def _value_ticks(axes: Any, most: int) -> None:
 
     low, high = axes.get_ylim()
     size = max(abs(low), abs(high))
-    if high - low < 1e-5 * size:
+    if high - low < 1e-6 * size:
         low, high = (low + high) / 2 - 0.05 * size, (low + high) / 2 + 0.05 * size
     places = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     shown = [float(v) for v in places if low <= v <= high]
@@ -162,7 +160,7 @@ def amounts(values: Sequence[float]) -> list[str]:
     """Ticks as texts with the decimals that tell them apart, large ones in thousands (k), millions (M) and so on.
 
     >>> amounts([0.0, 2500.0, 5000.0]), amounts([1.5e6, 2e6]), amounts([0.0, 2e-7])
-    (['0', '2,500', '5,000'], ['1.5M', '2.0M'], ['0', '2e-7'])
+    (['0', '2,500', '5,000'], ['1.5M', '2.0M'], ['0', '2e−7'])
     """
     top = max((abs(v) for v in values), default=0.0)
     step = min((b - a for a, b in pairwise(values) if b > a), default=top or 1.0)
@@ -172,7 +170,7 @@ def amounts(values: Sequence[float]) -> list[str]:
         power = 0
     places = next((n for n in range(12) if math.isclose(step, round(step, n - power), rel_tol=1e-3)), 12)
     unit = {0: "", 3: "k", 6: "M", 9: "G", 12: "T"}.get(power, f"e{power}")
-    return ["0" if v == 0 else f"{v / 10.0**power:,.{places}f}{unit}" for v in values]
+    return ["0" if v == 0 else f"{v / 10.0**power:,.{places}f}{unit}".replace("-", "−") for v in values]
 
 
 def time_ticks(
@@ -190,17 +188,17 @@ def time_ticks(
     ``text`` writes the times of places of the axis; names keep clear of each other, and those of the ends stay inside.
     """
     first, last = span
-    quarters = [first + round(share * (last - first)) for share in (0.5, 0.25, 0.75)]
-    places = list(dict.fromkeys(p for p in (last, first, *marks, *quarters) if first <= p <= last))
-    names = _short(text(places))
+    places = list(dict.fromkeys(p for p in (last, first, *marks) if first <= p <= last))
+    places += _round_places(span, text) if most > 3 else []
     chosen: dict[int, tuple[str, str]] = {}
     taken: list[tuple[float, float]] = []
-    for place, name in zip(places, names, strict=True):
-        wide = LETTER * size / 72 * letters(name)
+    for n, (place, name) in enumerate(zip(places, short(text(places)), strict=True)):
+        wide = width_of(name, size)
         at = inches * (place - first) / max(last - first, 1)
         side = "right" if place == last else "left" if at < wide / 2 else "center"
         left = at - {"right": wide, "left": 0.0, "center": wide / 2}[side]
-        if len(chosen) < most and all(left + wide + 0.12 < a or left > b + 0.12 for a, b in taken):
+        clear = 0.12 if n < 2 + len(marks) else inches / 20
+        if len(chosen) < most and all(left + wide + clear < a or left > b + clear for a, b in taken):
             chosen[place] = plain(name), side
             taken.append((left, left + wide))
     order = sorted(chosen)
@@ -211,12 +209,49 @@ def time_ticks(
         label.set_horizontalalignment(chosen[place][1])
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def _round_places(span: tuple[int, int], text: Callable[[list[int]], list[str]]) -> list[int]:
+    """The roundest time near the middle of a span, and near its quarters: midnight, the first of a month, 1,000."""
+    first, last = span
+    found = []
+    for share in (0.5, 0.25, 0.75):
+        centre, reach = first + share * (last - first), 0.08 * (last - first)
+        near = sorted(range(math.ceil(centre - reach), math.floor(centre + reach) + 1), key=lambda p: abs(p - centre))
+        names = dict(zip(near, text(near), strict=True)) if near else {}
+        found += [max(near, key=lambda p: _zeros(names[p]))] if near else []
+    return found
+
+
+def _zeros(name: str) -> int:
+    """How much of a time's end is zeros and ones: '2024-01-01 00:00' is round, '2024-01-08' less so."""
+    tail = re.search(r"(?:[-/. T:]?0[01])+$|0+$", name)
+    return len(tail.group()) if tail else 0
+
+
+def short(names: Sequence[str]) -> list[str]:
     """Times without the zeros that all of them end in: midnights become days, and whole minutes lose the seconds."""
     for tail in (r"[ T]00:00(:00)?", r"(?<=[ T]\d\d:\d\d):00"):
         if all(re.search(f"{tail}$", name) for name in names):
             return [re.sub(f"{tail}$", "", name) for name in names]
     return list(names)
+
+
+def confine(axes: Any, inner: Sequence[np.ndarray], columns: Mapping[str, np.ndarray], size: float = 7) -> None:
+    """Cut an outer band that would flatten everything else, and say how far it goes.
+
+    ``inner`` must be seen: where it would have less than a quarter of the height it gets a third.
+    """
+    names = views.bands(columns)
+    seen = np.concatenate([np.ravel(values) for values in (*inner, columns[views.middle(columns)])])
+    seen = seen[np.isfinite(seen)]
+    low, high = axes.get_ylim()
+    room = float(np.ptp(seen)) if len(seen) else 0.0
+    if not names or not room or high - low < 4 * room:
+        return
+    axes.set_ylim(max(low, float(seen.min()) - room), min(high, float(seen.max()) + room))
+    ends = (float(np.nanmin(columns[f"lo{names[0]}"])), float(np.nanmax(columns[f"hi{names[0]}"])))
+    text = f"{names[0]} %: {' to '.join(number(end, 3) for end in ends)}"
+    box = {"color": "white", "alpha": 0.75, "pad": 0.8}
+    axes.text(0.99, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=size, color=INK, bbox=box)
 
 
 # -- lines ----------------------------------------------------------------------------------------
@@ -244,7 +279,7 @@ def fan(
     width: float = 1.6,
     labels: bool = True,
 ) -> None:
-    """A forecast from place ``start`` on with its bands; it hangs on ``last``, the value before it, if that is known."""
+    """A forecast from place ``start`` on with its bands; it hangs on ``last``, the value before it, where known."""
     middle = columns[views.middle(columns)]
     joint = [last] if math.isfinite(last) else []
     x = np.arange(start - len(joint), start + len(middle)).astype(float)
