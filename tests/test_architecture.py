@@ -17,6 +17,7 @@ FLOORS = (
     (
         "console",
         "plots",
+        "views",
         "outputs",
         "benchmark",
         "benchmark_report",
@@ -43,7 +44,7 @@ HOMES = {
     "numba": ("_kernels/numba_",),
     "llvmlite": ("_kernels/numba_",),
     "pandas": ("data/",),
-    "matplotlib": ("plots.py",),
+    "matplotlib": ("plots/",),
     "click": ("cli/",),
     "rich": ("console.py",),
     "safetensors": ("modelfile.py",),
