@@ -171,6 +171,21 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
     return _open(path, *_read(path), backend, threads)
 
 
+def stream(model: Model, **options: Any) -> Any:
+    """Forecasts row by row from a forecaster; ``UsageError`` for a model of another task.
+
+    >>> stream = rnnkit.api.stream(rnnkit.load("runs/energy"))    # doctest: +SKIP
+    >>> stream.line("2024-12-30T00:00,41.2")[0].anomaly           # doctest: +SKIP
+    False
+    """
+    from rnnkit.tasks.forecast_model import ForecastModel
+    from rnnkit.tasks.forecast_stream import Stream
+
+    if not isinstance(model, ForecastModel):
+        raise UsageError(f"rows are forecast by a forecaster, and this run is of the task {model.task}; name another")
+    return Stream(model, **{name: value for name, value in options.items() if value is not None})
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
     """The arrays and metadata of a run, or of a model file itself."""
     return modelfile.load(path, modelfile.ModelMeta) if path.is_file() else Run(path).load_model()
@@ -275,4 +290,16 @@ def newest(task: str, folder: Path = RUNS) -> Path:
     raise UsageError(f"there is no {task} run under {folder}; make one with: {how}")
 
 
-__all__ = ["CONFIG", "RUNS", "check", "load", "make_options", "newest", "prepare", "quantize", "train", "train_events"]
+__all__ = [
+    "CONFIG",
+    "RUNS",
+    "check",
+    "load",
+    "make_options",
+    "newest",
+    "prepare",
+    "quantize",
+    "stream",
+    "train",
+    "train_events",
+]

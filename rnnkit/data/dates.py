@@ -290,3 +290,22 @@ def _write(token: str, now: dict[str, int]) -> str:
         return f"{now['Y']:04d}"
     value = {"y": now["Y"] % 100, "I": (now["H"] - 1) % 12 + 1}.get(name, now.get(name, 0))
     return str(value) if bare else f"{value:02d}"
+
+
+_ZONE = re.compile(r"(?<=%[MSp]|\df)( ?)(?:Z|[+-]\d\d:?\d\d)$")
+
+
+def read_date(text: str, style: str) -> np.datetime64 | None:
+    """One date written in a known style, or None; a zone other than that of the style is converted to it."""
+    zone = _ZONE.search(style)
+    pattern, tokens = _pattern(_ZONE.sub(r"\1%Z", style) if zone else style)
+    match = pattern.fullmatch(text)
+    if match is None:
+        return None
+    parts = {token: [match[i + 1]] for i, token in enumerate(tokens)}
+    values, wrong = _compose(parts, [])
+    if wrong.size:
+        return None
+    away = _offset(parts["Z"][0]) - _offset(zone[0].strip()) if zone else 0
+    found: np.datetime64 = values.astype("datetime64[us]")[0] - np.timedelta64(away, "s")
+    return found

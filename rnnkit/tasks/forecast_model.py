@@ -113,7 +113,7 @@ class ForecastModel:
             raise ModelFileError(f"the facts of a forecasting model cannot be read: {error}; train again") from error
         _check_network(network, self.window)
 
-    def _known(self) -> tuple[SeriesSet, list[np.ndarray]]:
+    def known(self) -> tuple[SeriesSet, list[np.ndarray]]:
         """The ends of the training series, as the model file keeps them, and their values with gaps filled."""
         f = self.facts
         ends = [slice(self.window.context - int(k), None) for k in self._data["data.known"]]
@@ -150,7 +150,7 @@ class ForecastModel:
         ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
         """
         H = check_horizon(horizon, self.window)
-        series, filled = self._known() if source is None else (self.read(source), None)
+        series, filled = self.known() if source is None else (self.read(source), None)
         at = chosen(series, ids)
         series, filled = picked(series, at), filled and [filled[i] for i in at]
         check_lengths(series, self.window.minimum)
@@ -199,7 +199,7 @@ class ForecastModel:
         Where the two have times in common, most values there must agree: another shop may have the same dates.
         Without a column of times only such an agreement tells.
         """
-        ours, _ = self._known()
+        ours, _ = self.known()
         at = {name: i for i, name in enumerate(ours.names)}
         for name, values, times, cut in zip(series.names, series.values, series.times, cuts, strict=True):
             if name not in at:

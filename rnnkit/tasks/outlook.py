@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def picked(series: SeriesSet, at: Sequence[int]) -> SeriesSet:
     """Some of the series."""
     if list(at) == list(range(len(series))):
         return series
-    lists = {
+    lists: dict[str, Any] = {
         name: [getattr(series, name)[i] for i in at]
         for name in ("names", "targets", "values", "past", "times", "future", "ahead")
     }
