@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_rows_are_answered_one_by_one(here):
     assert done.stderr == "note: goes on from the stored end of the training data\n"
     first = table(ok("predict", "runs/sales", "--horizon", 1))[0]
     assert all(rows[0][name] == cell for name, cell in first.items())
-    for row, after in zip(rows, rows[1:], strict=False):
+    for row, after in pairwise(rows):
         assert float(row["next"]) == pytest.approx(float(after["median"]), rel=1e-5)
         assert row["anomaly"] == str(int(float(row["score"]) > 1))
 

@@ -291,7 +291,7 @@ def test_many_series_are_counted_aloud(shops, monkeypatch):
         lambda t: t.astype("datetime64[s]").item().strftime("%b %d %Y %I:%M %p"),
         lambda t: f"{t}:00Z",
         lambda t: f"{t}:00+01:00",
-        lambda t: str(int(((t - START) // HOUR))),
+        lambda t: str(int((t - START) // HOUR)),
         lambda t: f"{((t - START) // HOUR) * 0.25:.2f}",
     ],
     ids=["epoch", "day-first", "words", "utc", "offset", "count", "decimals"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def _parse_iso(cells: Strings, length: int) -> Datetimes | None:
         return None
 
 
+@lru_cache
 def _pattern(style: str) -> tuple[re.Pattern[str], list[str]]:
     """The expression that reads a style, and its tokens in order of groups."""
     out, tokens, at = "", [], 0

@@ -27,6 +27,8 @@ ANOMALY = 99.0
 """Percent of values that lie inside the band outside which one is an anomaly."""
 FLOOR = 1e-6
 """A half of the band is at least this share of the median, which is what a float32 can tell."""
+TINY = 1e-300
+"""Where that too is 0."""
 
 
 @dataclass
@@ -118,6 +120,8 @@ class Stream:
         self.model, self.window, self.freq = model, model.window, model.freq
         self.horizon = check_horizon(horizon or 1, self.window)
         self.interval, self.anomaly = check_levels(interval), check_levels([anomaly])[0]
+        Q = self.window.quantiles
+        self.columns = list(interval_columns(np.ones((1, 1, max(1, len(Q)))), Q, self.interval))
         self.stored, self.stored_filled = model.known()
         own = self.stored
         self.targets, self.gaps = own.target_names, model.facts.gaps
@@ -134,12 +138,6 @@ class Stream:
     def time_name(self) -> str:
         """The column of times, or of the number of the row."""
         return self.stored.time_name or "t"
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns of a forecast."""
-        Q = self.window.quantiles
-        return list(interval_columns(np.zeros((1, 1, max(1, len(Q)))), Q, self.interval))
 
     def line(self, text: str) -> list[Reply]:
         """The replies to a line, one for each target; none to a header or a blank line.
@@ -163,11 +161,11 @@ class Stream:
             track.join(self.window.context)
         after = self._ready(track)
         asked = [*before.values(), *after.values()]
-        answer = self.model.answer(*self._series(asked)) if asked else np.zeros((0, 1, 1))
-        expected = dict(zip(before, answer[: len(before), :1], strict=True))
-        coming = dict(zip(after, answer[len(before) :, : self.horizon], strict=True))
+        steps = self._steps_ahead(self.model.answer(*self._series(asked))) if asked else []
+        expected = dict(zip(before, steps, strict=False))
+        coming = dict(zip(after, steps[len(before) :], strict=True))
         return [
-            self._reply(row, track, k, value, expected.get(k), coming.get(k))
+            self._reply(row, track, k, value, expected.get(k, [{}])[0], coming.get(k, []))
             for k, value in enumerate(row.numbers[: len(self.targets)].tolist())
         ]
 
@@ -314,43 +312,39 @@ class Stream:
 
     # -- what is said -----------------------------------------------------------------------------------
 
+    def _steps_ahead(self, answer: np.ndarray) -> list[list[dict[str, float]]]:
+        """Quantiles ``[S,H,Q]`` as columns of each step of each series, the edges for anomalies among them."""
+        levels = [*self.interval, *({self.anomaly} - {*self.interval})]
+        found = interval_columns(
+            answer[:, : self.horizon], self.window.quantiles, levels, log=self.window.log_floor > 0
+        )  # fmt: skip
+        rows = zip(*(values.tolist() for values in found.values()), strict=True)
+        return [[dict(zip(found, step, strict=True)) for step in zip(*row, strict=True)] for row in rows]
+
     def _reply(
-        self, row: Row, track: Track, k: int, value: float, expected: np.ndarray | None, coming: np.ndarray | None
+        self, row: Row, track: Track, k: int, value: float, expected: dict[str, float], coming: list[dict[str, float]]
     ) -> Reply:
-        """The reply for one target; ``expected [1,Q]``, ``coming [h,Q]`` or None."""
-        columns = self._columns(expected)
-        score = self._score(value, expected)
-        following: list[dict[str, float]] = self._columns(coming)
-        times = []
-        if coming is not None:
-            if row.time is None:
-                times = [str(int(track.counts[k]) + h) for h in range(1, len(coming) + 1)]
-            else:
-                times = self.freq.format(self.freq.future(row.time, len(coming)))
+        """The reply for one target: what had been forecast for it, and the steps to come, as far as there are any."""
+        score, number = self._score(value, expected), int(track.counts[k])
+        times = [str(number + h) for h in range(1, len(coming) + 1)]
+        if row.time is not None and coming:
+            times = self.freq.format(self.freq.future(row.time, len(coming)))
         return Reply(
-            row.name, self.targets[k], row.written or str(int(track.counts[k])), value, columns[0] if columns else {},
-            score, None if np.isnan(score) else score > 1.0, times, following,
+            row.name, self.targets[k], row.written or str(number), value, self._shown(expected), score,
+            None if np.isnan(score) else score > 1.0, times, [self._shown(step) for step in coming],
         )  # fmt: skip
 
-    def _columns(self, answer: np.ndarray | None) -> list[dict[str, float]]:
-        """Columns of forecasts ``[h,Q]``, by step."""
-        if answer is None:
-            return []
-        found = self._bands(answer, self.interval)
-        return [{name: float(values[h]) for name, values in found.items()} for h in range(len(answer))]
+    def _shown(self, step: dict[str, float]) -> dict[str, float]:
+        """The columns of a step that were asked for."""
+        return {name: step[name] for name in self.columns if name in step}
 
-    def _bands(self, answer: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        found = interval_columns(answer[None], self.window.quantiles, levels, log=self.window.log_floor > 0)
-        return {name: values[0] for name, values in found.items()}
-
-    def _score(self, value: float, expected: np.ndarray | None) -> float:
+    def _score(self, value: float, expected: dict[str, float]) -> float:
         """How many times as far from the median as the edge of the band on its side a value lies; NaN if unknown."""
-        if expected is None or value != value or not self.window.quantiles:
+        if value != value or "median" not in expected:
             return np.nan
-        band = self._bands(expected, [self.anomaly])
-        middle = float(band["median"][0])
-        edge = float(band[f"{'hi' if value > middle else 'lo'}{self.anomaly:g}"][0])
-        return abs(value - middle) / max(abs(edge - middle), FLOOR * abs(middle), np.finfo(float).tiny)
+        middle = expected["median"]
+        edge = expected[f"{'hi' if value > middle else 'lo'}{self.anomaly:g}"]
+        return abs(value - middle) / max(abs(edge - middle), FLOOR * abs(middle), TINY)
 
     def _once(self, notice: str, key: str) -> None:
         if key not in self.said:
