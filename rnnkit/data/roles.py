@@ -142,10 +142,8 @@ def _guess_target(table: Table, names: list[str], id: str | None) -> str:
     numeric = [name for name in names if table.is_numeric(name)]
     if not numeric:
         listed = ", ".join(table.names[:20]) + (", …" if len(table.names) > 20 else "")
-        raise DataError(
-            f"{table.path}: expected a column of numbers to forecast, found {listed}; "
-            "check the separator and the decimal mark"
-        )
+        remedy = "check the separator and the decimal mark" if table.separator else "turn one into numbers"
+        raise DataError(f"{table.path}: expected a column of numbers to forecast, found {listed}; {remedy}")
     open_ended = [n for n in numeric if table.rows > 2 and table.missing[n] < table.rows and _ends_missing(table, n)]
     candidates = open_ended if 0 < len(open_ended) < len(numeric) else numeric
     changing = (name for name in reversed(candidates) if not constants(table, name, id))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.frames import frame_table
 from rnnkit.data.frequency import Frequency, find_frequency
 from rnnkit.data.grouping import Group, find_gaps, group_rows
 from rnnkit.data.numbers import Floats
 from rnnkit.data.periods import find_periods
 from rnnkit.data.remarks import refuse_huge, say_missing
 from rnnkit.data.roles import Names, Roles, find_roles
-from rnnkit.data.source import Source
+from rnnkit.data.source import Source, is_frame
 from rnnkit.data.static import columns_of, encode_static
 from rnnkit.data.tables import Table, read_table
 from rnnkit.errors import DataError, UsageError
@@ -110,7 +111,7 @@ class SeriesSet:
 
 
 def read_series(
-    source: Source,
+    source: Source | Any,
     *,
     time: str | None = None,
     target: Names = None,
@@ -121,8 +122,10 @@ def read_series(
     gaps: str = "mask",
     static_names: Sequence[str] | None = None,
 ) -> SeriesSet:
-    """Reads series from a delimited file: one row per time, or per time and series in long form.
+    """Reads series from a table: one row per time, or per time and series in long form.
 
+    source: a delimited or Parquet file as a path or a binary stream ('-' is standard input), a pandas DataFrame or
+    another data frame, or a mapping of column names to arrays [n].
     time, target, id, past, future, static: column names, of all but time and id a list (or a text with commas) of
     any number; None guesses and says so (past=None takes every usable numeric column, () none; where past is given,
     future and static are not guessed). gaps: what happens where the commonest step is skipped: 'keep' leaves the rows
@@ -135,7 +138,7 @@ def read_series(
     """
     if gaps not in GAPS:
         raise UsageError(f"gaps must be one of {', '.join(GAPS)}, found '{gaps}'")
-    table = read_table(source)
+    table = frame_table(source) if is_frame(source) else read_table(source)
     if static is None and static_names is not None:
         static = columns_of(table, static_names)
     roles = find_roles(table, time, target, id, past, future, static)

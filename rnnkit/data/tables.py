@@ -25,7 +25,7 @@ from rnnkit.data.records import (
     sample_of,
     sniff,
 )
-from rnnkit.data.source import Source, decode, read_bytes, shown, suggest
+from rnnkit.data.source import PARQUET, Source, decode, read_bytes, shown, suggest
 from rnnkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -157,6 +157,10 @@ def read_table(
     Raises UsageError when the file cannot be opened, DataError when it is empty, binary, ragged or only a header.
     """
     data, label = read_bytes(source)
+    if data[:4] == PARQUET:
+        from rnnkit.data.frames import parquet_table
+
+        return parquet_table(data, label)
     text, encoding, notices = decode(data, label, encoding)
     first_line = 1
     if declared := re.match(r"sep=(.)\r?\n", text):  # written by Excel
