@@ -129,7 +129,7 @@ def frame(**columns: Any) -> pd.DataFrame:
     [
         (frame(t=list("123444"), y=range(6)).assign(t=[*HOURS[:5], HOURS[4]]), DataError, "rows 4 and 5: both are at"),
         (
-            frame(t=[1, 2, 3], y=[1.0, np.inf, 3.0]),
+            frame(t=range(20), y=[0.0, np.inf, *range(18)]),
             DataError,
             "row 1, column 'y': expected a finite number, found 'inf'",
         ),
