@@ -29,7 +29,7 @@ DATA = "data."
 
 def open_source(data: Any) -> Any:
     """``-`` as a stream of standard input that can be read twice; anything else as it is."""
-    return BytesIO(sys.stdin.buffer.read()) if data == "-" else data
+    return BytesIO(sys.stdin.buffer.read()) if isinstance(data, str) and data == "-" else data
 
 
 def prepare(data: Any, options: TrainOptions) -> TaskJob:

@@ -9,18 +9,17 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from rnnkit.data.dates import read_date
-from rnnkit.data.frequency import EPOCH, Frequency
+from rnnkit.data.frequency import Frequency
+from rnnkit.data.moments import Stamp, read_stamp
+from rnnkit.data.numbers import MISSING, TEXT, parse_numbers
+from rnnkit.data.records import SEPARATORS
 from rnnkit.data.source import shown, suggest
-from rnnkit.data.tables import MISSING, SEPARATORS, _Numbers
 from rnnkit.errors import DataError, UsageError
 
 LARGEST = 1e150
-Stamp = Any  # a datetime64 or an integer
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,8 @@ class RowReader:
         try:
             value = float(text) if "_" not in text else math.nan
         except ValueError:
-            value = float(_Numbers([text], "." if self.separator == "," else ",", self.separator).values[0])
+            decimal = "." if self.separator == "," else ","
+            value = float(parse_numbers(np.array([text], dtype=TEXT), decimal, self.separator).values[0])
         if not abs(value) <= LARGEST:
             raise DataError(f"column '{name}': expected a finite number, found '{shown(text)}'")
         return value
@@ -188,21 +188,3 @@ class RowReader:
 
 def _example(freq: Frequency) -> Stamp:
     return 17 if freq.unit == "step" else np.datetime64("2020-01-31T13:30", "us")
-
-
-def read_stamp(text: str, freq: Frequency) -> Stamp | None:
-    """A time written as a frequency writes it, or None; the inverse of ``Frequency.format`` for one cell."""
-    if freq.unit != "step" and freq.style not in EPOCH:
-        return read_date(text, freq.style)
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    if not abs(number) < 2**53:
-        return None
-    if freq.style in EPOCH and freq.unit != "step":
-        return np.datetime64(round(number * EPOCH[freq.style]), "us")
-    steps = (number - freq.origin) / freq.scale
-    whole = round(steps)
-    even = freq.scale == 1.0 and freq.origin == 0.0
-    return np.int64(whole) if abs(steps - whole) <= (0.0 if even else 0.1) else None

@@ -19,11 +19,14 @@ Bytes = bytes | mmap.mmap
 MAPPED = 1 << 20
 """Bytes from which on a file is mapped into memory."""
 
+PARQUET = b"PAR1"
+"""What a Parquet file begins with."""
+
 _FOREIGN = (
+    (PARQUET, "a Parquet file", "it holds a table and no text"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "save it as CSV or plain text"),
     (b"%PDF", "a PDF", "save it as plain text"),
-    (b"PAR1", "a Parquet file", "write it as CSV"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it first"),
     (b"\xfd7zXZ\x00", "compressed by xz", "unpack it first"),
     (b"BZh", "compressed by bzip2", "unpack it first"),
@@ -37,6 +40,11 @@ _BOMS = (
 )
 _SEEN = re.compile(rb"\S")
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
+
+
+def is_frame(source: object) -> bool:
+    """Whether a source is neither a path nor a stream: a data frame or a mapping of arrays."""
+    return not isinstance(source, str | os.PathLike) and not hasattr(source, "read")
 
 
 def suggest(name: str, known: list[str]) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.data.rows import Layout, Row, RowReader, Stamp
+from rnnkit.data.moments import Stamp
+from rnnkit.data.rows import Layout, Row, RowReader
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError
 from rnnkit.tasks.intervals import BANDS, check_levels, interval_columns
