@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from rnnkit.tasks import TASKS, Findings, Model, TaskJob, get_task, recognise
 from rnnkit.tasks.options import RUNTIME, TrainOptions, for_task, plain
 from rnnkit.training import Event, Finished, expected_seconds
 from rnnkit.training import train as _train
+
+if TYPE_CHECKING:
+    from rnnkit.tasks.forecast_model import ForecastModel
 
 RUNS = Path("runs")
 """Where runs go, and are looked for, when nothing else is said."""
@@ -178,12 +181,22 @@ def stream(model: Model, **options: Any) -> Any:
     >>> stream.line("2024-12-30T00:00,41.2")[0].anomaly           # doctest: +SKIP
     False
     """
-    from rnnkit.tasks.forecast_model import ForecastModel
     from rnnkit.tasks.forecast_stream import Stream
+
+    return Stream(_forecaster(model), **{name: value for name, value in options.items() if value is not None})
+
+
+def template(model: Model, data: Any = None, *, horizon: int | None = None) -> dict[str, list[str]]:
+    """The rows to come of a forecaster, by column, to be filled in; ``UsageError`` for a model of another task."""
+    return _forecaster(model).template(data, horizon=horizon)
+
+
+def _forecaster(model: Model) -> ForecastModel:
+    from rnnkit.tasks.forecast_model import ForecastModel
 
     if not isinstance(model, ForecastModel):
         raise UsageError(f"rows are forecast by a forecaster, and this run is of the task {model.task}; name another")
-    return Stream(model, **{name: value for name, value in options.items() if value is not None})
+    return model
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
@@ -300,6 +313,7 @@ __all__ = [
     "prepare",
     "quantize",
     "stream",
+    "template",
     "train",
     "train_events",
 ]

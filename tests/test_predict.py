@@ -112,6 +112,109 @@ def test_json_is_one_object(here):
     assert list(found["rows"][0]) == ["shop", "day", "median", "lo90", "hi90"]
 
 
+# -- other data -------------------------------------------------------------------------------------------
+
+
+def test_new_rows_go_on_from_the_stored_end(here):
+    """Whatever part of the history comes with them, the forecast is that of the whole file."""
+    Path("whole.csv").write_text(daily(206))
+    whole = table(ok("predict", "runs/sales", "whole.csv"))
+    for start in (200, 195, 180):
+        Path("new.csv").write_text(daily(206 - start, start=start))
+        done = ok("predict", "runs/sales", "new.csv")
+        assert "goes on from the stored end of the training data" in done.stderr
+        for row, other in zip(table(done), whole, strict=True):
+            assert row["day"] == other["day"]
+            assert float(row["hi95"]) == pytest.approx(float(other["hi95"]), rel=1e-5)
+
+
+def test_few_rows_after_a_hole_are_refused(here):
+    Path("new.csv").write_text(daily(3, start=203))
+    assert (
+        "new.csv: the first of 3 rows is at 2023-07-24, but 3 steps are missing between the stored history, which ends "
+        "at 2023-07-20; give the rows from there on"
+    ) in complaint(3, "predict", "runs/sales", "new.csv")
+
+
+def test_one_new_row_is_enough(here):
+    Path("new.csv").write_text(daily(1, start=200))
+    done = ok("predict", "runs/sales", "new.csv")
+    assert [row["day"] for row in table(done)][:2] == ["2023-07-22", "2023-07-23"]
+    assert "the data is" not in done.stderr
+
+
+def test_rows_skipped_between_new_ones_are_missing_steps(here):
+    rows = daily(6, start=200).splitlines()
+    Path("new.csv").write_text("\n".join(rows[:3] + rows[5:]) + "\n")
+    rows[3:5] = [row.partition(",")[0] + "," for row in rows[3:5]]
+    Path("empty.csv").write_text("\n".join(rows) + "\n")
+    assert ok("predict", "runs/sales", "new.csv").stdout == ok("predict", "runs/sales", "empty.csv").stdout
+
+
+def test_rows_with_other_values_are_another_history(here):
+    def others(n):
+        rows = [f"{np.datetime64('2023-07-10') + i},{900 + 10 * (i % 7)}\n" for i in range(n)]
+        return "day,sales\n" + "".join(rows)
+
+    Path("other.csv").write_text(others(5))
+    said = complaint(3, "predict", "runs/sales", "other.csv")
+    assert said.startswith("other.csv: the 5 rows from 2023-07-10 on repeat times of the stored history, which ends at")
+    Path("other.csv").write_text(others(40))
+    rows = table(ok("predict", "runs/sales", "other.csv"))
+    assert 850 < float(rows[0]["median"]) < 1000
+
+
+def test_new_series_are_forecast_without_retraining(here):
+    rows = [f"new {k},{row}" for k in (1, 2) for row in daily(40, start=11 * k, header=False).splitlines()]
+    Path("new.csv").write_text("shop,day,sales\n" + "\n".join(rows) + "\n")
+    found = table(ok("predict", "runs/two", "new.csv"))
+    assert [row["shop"] for row in found] == ["new 1"] * 5 + ["new 2"] * 5
+    for k, row in ((1, found[0]), (2, found[5])):
+        assert row["day"] == str(np.datetime64("2023-01-02") + 11 * k + 40)
+        assert float(row["median"]) == pytest.approx(value(11 * k + 40), abs=6)
+    Path("short.csv").write_text("shop,day,sales\nnew,2023-01-02,4\n")
+    assert "points of sales are needed to forecast new, found 1" in complaint(3, "predict", "runs/two", "short.csv")
+
+
+def test_known_and_new_series_in_one_file(here):
+    new = [f"z,{row}" for row in daily(30, start=150, header=False).splitlines()]
+    known = [f"y,{row}" for row in daily(4, start=150, header=False).splitlines()]
+    Path("mixed.csv").write_text("shop,day,sales\n" + "\n".join(new + known) + "\n")
+    done = ok("predict", "runs/two", "mixed.csv", "--horizon", 1)
+    assert [(row["shop"], row["day"]) for row in table(done)] == [("z", "2023-07-01"), ("y", "2023-06-05")]
+    assert "goes on from the stored end of the training data (1 of 2 series)" in done.stderr
+
+
+# -- rows to come ------------------------------------------------------------------------------------------
+
+
+def test_a_template_has_the_rows_to_come(here):
+    done = ok("predict", "runs/two", "--template", "next.csv", "--horizon", 2)
+    assert done.stdout == ""
+    assert Path("next.csv").read_text() == (
+        "shop,day,sales\nx,2023-06-01,\nx,2023-06-02,\ny,2023-06-01,\ny,2023-06-02,\n"
+    )
+    assert ok("predict", "runs/two", "next.csv").stdout == ok("predict", "runs/two").stdout
+    assert complaint(2, "predict", "runs/two", "--template", "next.csv").startswith("next.csv exists")
+    later = ok("predict", "runs/sales", "sales.csv", "--template").stdout.splitlines()
+    assert (later[0], later[1], len(later)) == ("day,sales", "2023-07-21,", 8)
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ("x,2023-06-02,\n", "next.csv, line 2, column 'day': expected 2023-06-01, since the rows to come must follow"),
+        ("x,2023-06-01,\nx,2023-06-03,\n", "line 3, column 'day': expected 2023-06-02"),
+        ("x,2023-05-31,\n", "the stored end of 'x' (2023-05-31) step by step, found 2023-05-31"),
+        ("z,2023-06-01,\n", "next.csv, line 2: the rows of 'z' hold no target, and the run knows no series"),
+        ("x,soon,\n", "expected a date"),
+    ],
+)
+def test_rows_to_come_that_do_not_follow_are_refused(here, rows, what):
+    Path("next.csv").write_text("shop,day,sales\n" + rows)
+    assert what in complaint(3, "predict", "runs/two", "next.csv")
+
+
 # -- row by row -----------------------------------------------------------------------------------------
 
 

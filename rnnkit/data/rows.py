@@ -16,10 +16,9 @@ from rnnkit.data.frequency import Frequency
 from rnnkit.data.moments import Stamp, read_stamp
 from rnnkit.data.numbers import MISSING, TEXT, parse_numbers
 from rnnkit.data.records import SEPARATORS
+from rnnkit.data.remarks import LARGEST
 from rnnkit.data.source import shown, suggest
 from rnnkit.errors import DataError, UsageError
-
-LARGEST = 1e150
 
 
 @dataclass(frozen=True)

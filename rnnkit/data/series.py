@@ -23,7 +23,7 @@ from rnnkit.data.static import columns_of, encode_static
 from rnnkit.data.tables import Table, read_table
 from rnnkit.errors import DataError, UsageError
 
-__all__ = ["GAPS", "SeriesSet", "find_periods", "read_series"]
+__all__ = ["GAPS", "SeriesSet", "find_periods", "read_series", "table_of"]
 
 GAPS = ("keep", "mask", "fill")
 
@@ -138,7 +138,7 @@ def read_series(
     """
     if gaps not in GAPS:
         raise UsageError(f"gaps must be one of {', '.join(GAPS)}, found '{gaps}'")
-    table = frame_table(source) if is_frame(source) else read_table(source)
+    table = table_of(source)
     if static is None and static_names is not None:
         static = columns_of(table, static_names)
     roles = find_roles(table, time, target, id, past, future, static)
@@ -169,6 +169,13 @@ def read_series(
         _fill(series)
     _check_ahead(table, roles, parts, freq, even)
     return series
+
+
+def table_of(source: Source | Any) -> Table:
+    """The table of a source of any kind; a table as it is."""
+    if isinstance(source, Table):
+        return source
+    return frame_table(source) if is_frame(source) else read_table(source)
 
 
 @dataclass

@@ -11,14 +11,15 @@ import msgspec
 import numpy as np
 
 from rnnkit.data.frequency import Frequency
-from rnnkit.data.series import GAPS, SeriesSet, read_series
+from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
 from rnnkit.tasks import Forecast, Source
+from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
 from rnnkit.tasks.forecast_score import origins, predict_windows, report
 from rnnkit.tasks.intervals import BANDS
-from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, picked
+from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, say_unknown, template
 from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
 
 
@@ -113,8 +114,8 @@ class ForecastModel:
             raise ModelFileError(f"the facts of a forecasting model cannot be read: {error}; train again") from error
         _check_network(network, self.window)
 
-    def known(self) -> tuple[SeriesSet, list[np.ndarray]]:
-        """The ends of the training series, as the model file keeps them, and their values with gaps filled."""
+    def known(self) -> History:
+        """The ends of the training series, as the model file keeps them."""
         f = self.facts
         ends = [slice(self.window.context - int(k), None) for k in self._data["data.known"]]
         filled, real, past, times = (
@@ -124,16 +125,15 @@ class ForecastModel:
         values = [np.where(r, v, np.nan) for r, v in zip(real, filled, strict=True)]
         if self.freq.unit != "step":
             times = [t.astype("datetime64[us]") for t in times]
-        return SeriesSet(
+        known = SeriesSet(
             f.ids, [f.target] * len(f.ids), values, past, f.past_names, times, f.time_name, f.id_name, self.freq
-        ), filled  # fmt: skip
+        )  # fmt: skip
+        return History(known, filled)
 
     def read(self, source: Source) -> SeriesSet:
-        """Series of another file with the columns that the model was trained on."""
-        f = self.facts
-        series = read_series(source, time=f.time_name, target=f.target, id=f.id_name, past=f.past_names, gaps=f.gaps)
-        if (series.freq.unit, series.freq.count) != (self.freq.unit, self.freq.count):
-            series.notices.append(f"the data is {series.freq.text}, but the model was trained on {self.freq.text} data")
+        """Series of another table with the columns that the model was trained on."""
+        series = read_like(self.known().series, source, self.facts.gaps)
+        say_frequency(series, self.freq)
         return series
 
     def predict(
@@ -150,20 +150,25 @@ class ForecastModel:
         ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
         """
         H = check_horizon(horizon, self.window)
-        series, filled = self.known() if source is None else (self.read(source), None)
-        at = chosen(series, ids)
-        series, filled = picked(series, at), filled and [filled[i] for i in at]
-        check_lengths(series, self.window.minimum)
-        answer = self.answer(series, filled)[:, :H]
-        return as_forecast(series, answer, self.window, interval, [] if source is None else series.notices)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        history.keep(chosen(history.series, ids))
+        check_lengths(history.series, self.window.minimum)
+        say_unknown(history.series, H)
+        return as_forecast(history.series, self.answer(history)[:, :H], self.window, interval)
 
-    def answer(self, series: SeriesSet, filled: list[np.ndarray] | None = None) -> np.ndarray:
-        """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units.
+    def template(self, source: Source | None = None, *, horizon: int | None = None) -> dict[str, list[str]]:
+        """The rows that ``predict`` may be given for the steps after ``source``, or after the training data, by column.
 
-        ``filled``: their values with gaps filled, where more of their past was at hand.
+        Inputs known in advance are empty, to be filled in, unless ``source`` has them; targets are empty and stay so.
         """
-        pool = Pool(self.window, series.values, series.past, filled)
-        cuts = np.array([len(v) for v in series.values])
+        H = check_horizon(horizon, self.window)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        return template(history.series, H)
+
+    def answer(self, history: History) -> np.ndarray:
+        """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units."""
+        pool = Pool(self.window, history.series.values, history.series.past, history.filled)
+        cuts = np.array([len(v) for v in history.series.values])
         return predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
 
     def evaluate(
@@ -199,7 +204,7 @@ class ForecastModel:
         Where the two have times in common, most values there must agree: another shop may have the same dates.
         Without a column of times only such an agreement tells.
         """
-        ours, _ = self.known()
+        ours = self.known().series
         at = {name: i for i, name in enumerate(ours.names)}
         for name, values, times, cut in zip(series.names, series.values, series.times, cuts, strict=True):
             if name not in at:

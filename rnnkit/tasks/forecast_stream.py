@@ -16,6 +16,7 @@ from rnnkit.data.moments import Stamp
 from rnnkit.data.rows import Layout, Row, RowReader
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError
+from rnnkit.tasks.continuation import GOES_ON, History, is_even
 from rnnkit.tasks.intervals import BANDS, check_levels, interval_columns
 from rnnkit.tasks.outlook import check_horizon
 
@@ -123,14 +124,15 @@ class Stream:
         self.interval, self.anomaly = check_levels(interval), check_levels([anomaly])[0]
         Q = self.window.quantiles
         self.columns = list(interval_columns(np.ones((1, 1, max(1, len(Q)))), Q, self.interval))
-        self.stored, self.stored_filled = model.known()
+        known = model.known()
+        self.stored, self.stored_filled = known.series, known.filled
         own = self.stored
         self.targets, self.gaps = own.target_names, model.facts.gaps
         self.at = {(name, target): i for i, (name, target) in enumerate(zip(own.names, own.targets, strict=True))}
         texts = list(dict.fromkeys(name.partition("=")[0] for name in own.static_names))
         numbers = [*self.targets, *own.past_names, *own.future_names]
         self.reader = RowReader(Layout(own.time_name, own.id_name, numbers, texts, self.freq, frozenset(own.names)))
-        self.in_order = self.gaps == "keep" or not self._even()
+        self.in_order = self.gaps == "keep" or not is_even(self.stored)
         self.tracks: dict[str, Track] = {}
         self.notices: list[str] = []
         self.said: set[str] = set()
@@ -162,7 +164,7 @@ class Stream:
             track.join(self.window.context)
         after = self._ready(track)
         asked = [*before.values(), *after.values()]
-        steps = self._steps_ahead(self.model.answer(*self._series(asked))) if asked else []
+        steps = self._steps_ahead(self.model.answer(self._history(asked))) if asked else []
         expected = dict(zip(before, steps, strict=False))
         coming = dict(zip(after, steps[len(before) :], strict=True))
         return [
@@ -198,7 +200,7 @@ class Stream:
             if overlap:
                 track.last = own.times[known[0]][-overlap - 1]
             self._skip(track, row)
-            self._once("goes on from the stored end of the training data", "known")
+            self._once(GOES_ON, "known")
         else:
             self._once(
                 f"rows that do not go on from the stored end of the training data are forecast once there are "
@@ -264,14 +266,6 @@ class Stream:
         place, on = self.freq.positions(np.array([last, now]).astype(kind))
         return int(place[1]), bool(on[1])
 
-    def _even(self) -> bool:
-        """Whether the stored times fall on steps, most of them one apart."""
-        for times in self.stored.times:
-            place, on = self.freq.positions(times)
-            if not on.all() or (np.diff(place) == 1).mean() < 0.5:
-                return False
-        return True
-
     def _static(self, texts: dict[str, str]) -> np.ndarray:
         """The constant inputs of a new series: numbers as they are, words as zeros and ones, NaN where absent."""
         out = np.full(len(self.stored.static_names), np.nan)
@@ -300,8 +294,8 @@ class Stream:
                 }
         return found
 
-    def _series(self, asked: list[dict[str, Any]]) -> tuple[SeriesSet, list[np.ndarray]]:
-        """Windows as a set of series, and their values with gaps filled."""
+    def _history(self, asked: list[dict[str, Any]]) -> History:
+        """Windows as series of their own."""
         own, n = self.stored, len(asked)
         times = [np.arange(len(one["values"])) for one in asked]
         series = SeriesSet(
@@ -309,7 +303,7 @@ class Stream:
             None, None, self.freq, [one["future"] for one in asked], own.future_names,
             static=np.stack([one["static"] for one in asked]), static_names=own.static_names,
         )  # fmt: skip
-        return series, [one["filled"] for one in asked]
+        return History(series, [one["filled"] for one in asked])
 
     # -- what is said -----------------------------------------------------------------------------------
 
