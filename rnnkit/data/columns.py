@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.dates import Dates, parse_dates
-from rnnkit.data.numbers import MISSING, TEXT, Floats, Parsed, Strings, is_missing, parse_numbers
+from rnnkit.data.numbers import MISSING, TEXT, Parsed, Strings, is_missing, parse_numbers
 
-Codes = NDArray[np.int64]
+Codes = NDArray[Any]  # of integers
 
 
 class Column(Protocol):
@@ -105,8 +105,15 @@ class NumberColumn:
         return codes, [self.cell(int(row)) for row in first[order]]
 
     def dates(self, compact: bool) -> Dates | int | None:
-        first = parse_dates(self.text(1), compact)  # numbers are dates as bare digits only
-        return parse_dates(self.text(), compact) if isinstance(first, Dates) and self._digits else None
+        if not self._digits or not isinstance(parse_dates(self.text(1), compact), Dates):
+            return None  # numbers are dates as bare digits only
+        different, inverse = np.unique(self._values.astype(np.int64), return_inverse=True)
+        texts = np.array([str(v) for v in different.tolist()], dtype=TEXT)
+        begin = int(inverse[0])  # the first cell sets the style
+        found = parse_dates(np.concatenate([texts[begin : begin + 1], texts]), compact)
+        if not isinstance(found, Dates):
+            return parse_dates(self.text(), compact)
+        return replace(found, values=found.values[1:][inverse])
 
 
 class WordColumn:
@@ -137,7 +144,7 @@ class WordColumn:
         )
 
     def words(self) -> tuple[Codes, list[str]]:
-        return self._codes.astype(np.int64, copy=False), self._words
+        return self._codes, self._words
 
     def dates(self, compact: bool) -> Dates | int | None:
         return parse_dates(self.text(), compact)
@@ -188,14 +195,3 @@ def _renumbered(first: Codes, inverse: Codes) -> tuple[Codes, Codes]:
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank[inverse.reshape(-1)], order
-
-
-def floats_of(column: Column, decimal: str, separator: str) -> tuple[Floats, int | None]:
-    """(values, row of the first unusable cell or None) of a column."""
-    found = column.numbers(decimal, separator)
-    return found.values, found.wrong
-
-
-def is_digits(cell: str) -> bool:
-    """Whether a cell is written with digits alone and without a leading zero."""
-    return re.fullmatch(r"[1-9]\d*|0", cell, re.ASCII) is not None

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Datetimes = NDArray[np.datetime64]
 Whole = NDArray[Any]  # of integers
 
+CHUNK = 1 << 20
+"""Dates composed at a time: a dozen arrays of that length are in use meanwhile."""
+
 
 @dataclass
 class Dates:
@@ -79,6 +82,17 @@ def resolve(parts: Parts, style: str) -> Dates | Whole:
 
 def compose(numbers: dict[str, Whole]) -> tuple[Datetimes, Whole]:
     """Fields → datetimes and the indices whose fields do not exist (month 13, 30 February, 25 o'clock)."""
+    n = len(next(iter(numbers.values())))
+    fine = bool(np.any(numbers.get("f", np.zeros(1))))
+    values, wrong = np.empty(n, dtype=f"datetime64[{'us' if fine else 's'}]"), []
+    for at in range(0, n, CHUNK):
+        part = {token: field[at : at + CHUNK] for token, field in numbers.items()}
+        values[at : at + CHUNK], bad = _composed(part)
+        wrong.append(bad + at)
+    return values, np.concatenate(wrong) if wrong else np.zeros(0, dtype=np.int64)
+
+
+def _composed(numbers: dict[str, Whole]) -> tuple[Datetimes, Whole]:
 
     def whole(token: str, default: int) -> Whole:
         return numbers.get(token, np.array(default))

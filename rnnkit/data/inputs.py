@@ -103,8 +103,8 @@ def _rows_ahead(table: Table, axis: TimeAxis, targets: list[str], groups: NDArra
 def _not_static(table: Table, name: str, values: list[Any]) -> str:
     """Why a column with one of `values` for each series is no static input, or an empty string."""
     different = len(set(values))
-    whole = not table.is_numeric(name) or all(float(v).is_integer() for v in values)
-    if whole and different == len(values) > 2:
+    numbered = not table.is_numeric(name) or np.all(np.diff(np.sort(values)) == 1)
+    if numbered and different == len(values) > 2:
         return "it only names the series"
     if not table.is_numeric(name) and different > MOST_WORDS:
         return f"it has {different} different words, more than {MOST_WORDS}"

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rnnkit.data.numbers import COMMA_DECIMAL, DOT_DECIMAL, INFINITE, MISSING, PLAIN
@@ -14,20 +14,10 @@ from rnnkit.errors import DataError
 
 SEPARATORS = ("\t", ";", "|", ",")  # in order of preference when a sample reads equally well with several
 SAMPLE_LINES = 500
+LONGEST = 1 << 30  # characters of a field
 
 _DATE_LIKE = re.compile(r"\d[\d\-/:.TZQW +]*\d[Zz]?", re.ASCII)
 _NAMES = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
-
-
-def sample_of(text: str) -> str:
-    """The first lines of the text, none of them cut."""
-    end = 0
-    for _ in range(SAMPLE_LINES):
-        found = text.find("\n", end)
-        if found < 0:
-            return text
-        end = found + 1
-    return text[:end]
 
 
 def sniff(sample: str) -> str:
@@ -48,13 +38,13 @@ def sniff(sample: str) -> str:
     return best
 
 
-def quotes_are_text(text: str, separator: str) -> bool:
+def quotes_are_text(blocks: Iterable[str], separator: str) -> bool:
     """Whether '"' is an ordinary character: fields open with one and do not close, though lines are even without it."""
-    if separator == "," or '"' not in text:
+    if separator == ",":
         return False
     widths = set()
     odd = False
-    for line in io.StringIO(text, newline=None):
+    for line in (line for block in blocks for line in io.StringIO(block, newline=None)):
         fields = line.rstrip("\n").split(separator)
         if fields == [""]:
             continue
@@ -65,19 +55,26 @@ def quotes_are_text(text: str, separator: str) -> bool:
     return odd
 
 
-def records(text: str, separator: str, literal: bool, label: str, first: int) -> Iterator[tuple[int, list[str]]]:
-    """Records, each with the physical line on which it starts; blank lines are passed over."""
+def records(
+    blocks: Iterable[str], separator: str, literal: bool, label: str, first: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Records, each with the physical line on which it starts; blank lines are passed over.
+
+    blocks: the text in pieces that end with a line; first: the number of the first line.
+    """
     raw: list[str] = []  # the lines of the record being read
 
     def feed() -> Iterator[str]:
-        for line in io.StringIO(text, newline=""):
-            raw.append(line)
-            yield line
+        for block in blocks:
+            for line in io.StringIO(block, newline=""):
+                raw.append(line)
+                yield line
 
     quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
     reader = csv.reader(feed(), delimiter=separator, quoting=quoting)
     start, width = first, 0
     blank: list[tuple[int, list[str]]] = []
+    usual = csv.field_size_limit(LONGEST)
     try:
         for row in reader:
             if len(raw) > 1 and sum(line.count('"') for line in raw) % 2:
@@ -96,6 +93,8 @@ def records(text: str, separator: str, literal: bool, label: str, first: int) ->
             f"{label}, line {start}: the fields cannot be told apart ({error}); "
             "close the quotation mark that opens there"
         ) from error
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _value_like(cell: str) -> bool:

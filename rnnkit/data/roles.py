@@ -9,10 +9,9 @@ import numpy as np
 
 from rnnkit.data.axis import TIME_NAMES, TimeAxis, guess_time, is_date, name_words, read_time
 from rnnkit.data.inputs import constants, guess_inputs
-from rnnkit.data.tables import Table
+from rnnkit.data.tables import ID_NAMES, Table
 from rnnkit.errors import DataError, UsageError
 
-ID_NAMES = frozenset(("id", "unique_id", "series", "series_id", "item_id"))
 TARGET_NAMES = ("y", "target", "value", "ot")
 
 

@@ -21,6 +21,7 @@ from rnnkit.data.roles import Names, Roles, find_roles
 from rnnkit.data.source import Source, is_frame
 from rnnkit.data.static import columns_of, encode_static
 from rnnkit.data.tables import Table, read_table
+from rnnkit.data.wellformed import Progress
 from rnnkit.errors import DataError, UsageError
 
 __all__ = ["GAPS", "SeriesSet", "find_periods", "read_series", "table_of"]
@@ -121,6 +122,7 @@ def read_series(
     static: Names = None,
     gaps: str = "mask",
     static_names: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> SeriesSet:
     """Reads series from a table: one row per time, or per time and series in long form.
 
@@ -131,14 +133,14 @@ def read_series(
     future and static are not guessed). gaps: what happens where the commonest step is skipped: 'keep' leaves the rows
     as they are, 'mask' puts in rows of NaN, 'fill' draws straight lines through them and through missing values.
     static_names: what the static columns became in a training, and are to become again; a word it did not have is
-    zero everywhere, with a notice.
+    zero everywhere, with a notice. progress: called with the bytes read and those there are.
     Rows without a target before the first one that has it are left out, with a notice. Those after the last one are
     still to come: their future inputs are kept, and must be complete.
     Raises UsageError for unknown columns, DataError naming line and column for what cannot be used.
     """
     if gaps not in GAPS:
         raise UsageError(f"gaps must be one of {', '.join(GAPS)}, found '{gaps}'")
-    table = table_of(source)
+    table = table_of(source, id, progress)
     if static is None and static_names is not None:
         static = columns_of(table, static_names)
     roles = find_roles(table, time, target, id, past, future, static)
@@ -171,11 +173,13 @@ def read_series(
     return series
 
 
-def table_of(source: Source | Any) -> Table:
-    """The table of a source of any kind; a table as it is."""
+def table_of(source: Source | Any, id: str | None = None, progress: Progress | None = None) -> Table:
+    """The table of a source of any kind, a table as it is; id: a column that is of names, whatever they look like."""
     if isinstance(source, Table):
         return source
-    return frame_table(source) if is_frame(source) else read_table(source)
+    if is_frame(source):
+        return frame_table(source)
+    return read_table(source, words=[] if id is None else [id], progress=progress)
 
 
 @dataclass

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.blocks import Odd
 from rnnkit.data.columns import Codes, Column, TextColumn
-from rnnkit.data.dates import Dates
+from rnnkit.data.dateparts import Dates
 from rnnkit.data.numbers import INFINITE, TEXT, Floats, Strings
 from rnnkit.data.records import (
     SAMPLE_LINES,
@@ -22,15 +24,18 @@ from rnnkit.data.records import (
     quotes_are_text,
     ragged,
     records,
-    sample_of,
     sniff,
 )
-from rnnkit.data.source import PARQUET, Source, decode, read_bytes, shown, suggest
+from rnnkit.data.source import PARQUET, Source, Text, open_text, read_bytes, shown, suggest
+from rnnkit.data.wellformed import Progress, read_columns
 from rnnkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGE = 1 << 16
+"""Bytes from which on a file is read block by block where it is well-formed."""
+ID_NAMES = frozenset(("id", "unique_id", "series", "series_id", "item_id"))
 BLOCK = 20_000  # rows held as lists at a time
 
 
@@ -148,12 +153,20 @@ class Table:
 
 
 def read_table(
-    source: Source, *, encoding: str | None = None, separator: str | None = None, header: bool | None = None
+    source: Source,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    words: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> Table:
     """Reads a delimited text file: encoding, separator, decimal mark and header are found out unless given.
 
-    source is a path, '-' for standard input, or a binary stream; gzip is undone. header=None guesses: a first line
-    that holds numbers or dates where names would stand is data, and the columns are called c1, c2, ….
+    source is a path, '-' for standard input, or a binary stream; gzip is undone; Parquet is read too. header=None
+    guesses: a first line that holds numbers or dates where names would stand is data, and the columns are called c1,
+    c2, …. words: columns that name things though they may be of digits. progress: called with the bytes read and
+    those there are, ten times a second at most, while a large file is read.
     Raises UsageError when the file cannot be opened, DataError when it is empty, binary, ragged or only a header.
     """
     data, label = read_bytes(source)
@@ -161,18 +174,45 @@ def read_table(
         from rnnkit.data.frames import parquet_table
 
         return parquet_table(data, label)
-    text, encoding, notices = decode(data, label, encoding)
-    first_line = 1
-    if declared := re.match(r"sep=(.)\r?\n", text):  # written by Excel
-        separator, first_line, text = separator or declared[1], 2, text[declared.end() :]
-    sample = sample_of(text)
+    text = open_text(data, label, encoding)
+    if len(data) >= LARGE:
+        with suppress(Odd, DataError):  # of either the careful reader decides what is to be said
+            shape = _shape(text, label, separator, header, literal=False)
+            columns, lines = _by_blocks(text, shape, words, progress)
+            return _table(text, label, shape, columns, lines)
+    literal = quotes_are_text(text.blocks(), separator or sniff(text.head(SAMPLE_LINES)))
+    shape = _shape(text, label, separator, header, literal)
+    columns, lines = _by_records(shape, label)
+    return _table(text, label, shape, columns, lines)
+
+
+@dataclass
+class _Shape:
+    """How the rows of a text are written; head: the first of them with their lines, rest: those that follow."""
+
+    separator: str
+    decimal: str
+    names: list[str]
+    unnamed: list[str]
+    header: bool
+    head: list[tuple[int, list[str]]]
+    rest: Iterator[tuple[int, list[str]]]
+    first: tuple[int, int]
+    notices: list[str]
+
+
+def _shape(text: Text, label: str, separator: str | None, header: bool | None, literal: bool) -> _Shape:
+    """What the first lines tell; first: the byte and the number of the first of them."""
+    sample, first, notices = text.head(SAMPLE_LINES), (text.start, 1), list[str]()
+    if declared := re.match(r"sep=(.)\r?\n", sample):  # written by Excel
+        separator, sample = separator or declared[1], sample[declared.end() :]
+        first = text.start + len(declared[0].encode()), 2
     if separator is None:
         separator = sniff(sample)
-    literal = quotes_are_text(text, separator)
     if literal:
         notices.append("quotation marks are not paired within fields and are read as ordinary characters")
-    found = records(text, separator, literal, label, first_line)
-    head = list(islice(found, SAMPLE_LINES))
+    rest = records(text.blocks(first[0]), separator, literal, label, first[1])
+    head = list(islice(rest, SAMPLE_LINES))
     if not head:
         raise DataError(f"{label}: the file is empty; expected a header and rows")
     if header is None:
@@ -182,33 +222,54 @@ def read_table(
             notices.append(f"no header: the first line holds values, so the columns are called {listed}")
     unnamed: list[str] = []
     if header:
-        line, first = head.pop(0)
-        names, unnamed = names_of(first, label, line)
+        line, names = head.pop(0)
+        names, unnamed = names_of(names, label, line)
     else:
         names = [f"c{i + 1}" for i in range(len(head[0][1]))]
     if not head:
         raise DataError(f"{label}: found a header and no rows; expected at least one row of data")
-    columns, lines = _columns(chain(head, found), names, header, separator, label)
-    if unnamed and unnamed[-1] == names[-1] and len(names) > 1 and np.all(columns[names[-1]] == ""):
-        columns.pop(unnamed.pop())  # a separator at the end of every line
-    notices += [f"column {n[1:]} has no name and is called {n}" for n in unnamed]
     decimal = "," if separator != "," and decimal_comma([row for _, row in head]) else "."
-    texts: dict[str, Column] = {name: TextColumn(cells) for name, cells in columns.items()}
-    return Table(texts, lines, label, encoding, separator, decimal, notices)
+    return _Shape(separator, decimal, names, unnamed, header, head, rest, first, notices)
 
 
-def _columns(
-    rows: Iterator[tuple[int, list[str]]], names: list[str], header: bool, separator: str, label: str
-) -> tuple[dict[str, Strings], NDArray[np.int64]]:
+def _table(text: Text, label: str, shape: _Shape, columns: dict[str, Column], lines: NDArray[np.int64]) -> Table:
+    unnamed, last = list(shape.unnamed), shape.names[-1]
+    if unnamed and unnamed[-1] == last and len(shape.names) > 1 and set(columns[last].words()[1]) == {""}:
+        columns.pop(unnamed.pop())  # a separator at the end of every line
+    notices = [f"column {n[1:]} has no name and is called {n}" for n in unnamed]
+    decimal = "," if shape.separator != "," and decimal_comma([row for _, row in shape.head]) else "."
+    return Table(columns, lines, label, text.encoding, shape.separator, decimal, text.notices + shape.notices + notices)
+
+
+def _by_blocks(
+    text: Text, shape: _Shape, words: Collection[str], progress: Progress | None
+) -> tuple[dict[str, Column], NDArray[np.int64]]:
+    """The rows of a well-formed text; Odd where it is none."""
+    (start, line), data = shape.first, text.data
+    while line < shape.head[0][0]:
+        start, line = data.find(b"\n", start) + 1, line + 1
+        if not start:
+            raise Odd
+    above = data[shape.first[0] : start]
+    if above.count(b"\r") != above.count(b"\r\n") or not shape.separator.isascii():
+        raise Odd
+    names = [name for name in shape.names if name.casefold() in ID_NAMES or name in words]
+    return read_columns(data, start, shape.names, line, shape.separator, shape.decimal, names, progress)
+
+
+def _by_records(shape: _Shape, label: str) -> tuple[dict[str, Column], NDArray[np.int64]]:
     """Records → columns and line numbers, some thousand rows at a time: rows as lists take ten times the room."""
     blocks: list[list[Strings]] = []
-    lines: list[int] = []
+    lines: list[NDArray[np.int64]] = []
+    names, rows = shape.names, chain(shape.head, shape.rest)
     while chunk := list(islice(rows, BLOCK)):
         for line, row in chunk:
             if len(row) != len(names):
-                raise ragged(line, len(row), len(names), header, separator, label)
-            lines.append(line)
+                raise ragged(line, len(row), len(names), shape.header, shape.separator, label)
+        lines.append(np.array([line for line, _ in chunk], dtype=np.int64))
         cells = zip(*(row for _, row in chunk), strict=True)
         blocks.append([np.strings.strip(np.array(c, dtype=TEXT)) for c in cells])
-    whole = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-    return dict(zip(names, whole, strict=True)), np.array(lines, dtype=np.int64)
+    columns: dict[str, Column] = {}
+    for name in reversed(names):  # each column is given up by the blocks as soon as it is whole
+        columns[name] = TextColumn(np.concatenate([block.pop() for block in blocks]))
+    return {name: columns[name] for name in names}, np.concatenate(lines)

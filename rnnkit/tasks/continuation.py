@@ -55,7 +55,8 @@ def go_on(stored: History, source: Any, gaps: str, window: Window) -> History:
 
     Raises ``DataError`` where rows are too few by themselves and do not follow the stored end.
     """
-    table, own = table_of(source), stored.series
+    own = stored.series
+    table = table_of(source, own.id_name)
     targets = [name for name in own.target_names if name in table.columns]
     if own.time_name is not None and all(np.isnan(table.numeric(name)).all() for name in targets):
         return _only_ahead(stored, table)
