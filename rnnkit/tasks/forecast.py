@@ -226,8 +226,9 @@ def recognises(source: Source) -> str:
 
 def _read(source: Source, options: TrainOptions) -> SeriesSet:
     return read_series(
-        source, time=options.time, target=options.target, id=options.id, past=options.past, gaps=options.gaps
-    )
+        source, time=options.time, target=options.target, id=options.id, past=options.past, future=options.future,
+        static=options.static, gaps=options.gaps,
+    )  # fmt: skip
 
 
 def prepare(source: Source, options: TrainOptions) -> ForecastJob:
@@ -249,7 +250,9 @@ def check(source: Source, options: TrainOptions) -> Findings:
         "last": series.freq.format(series.times[0][-1:])[0],
         "missing values": series.missing,
         "gaps": series.gaps,
-        "other columns": ", ".join(series.past_names) or "none",
+        "past inputs": ", ".join(series.past_names) or "none",
+        "future inputs": ", ".join(series.future_names) or "none",
+        "static inputs": ", ".join(series.static_columns) or "none",
     }
     try:
         job = ForecastJob(series, options, size_of(source))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,18 +11,19 @@ import msgspec
 import numpy as np
 
 from rnnkit.data.frequency import Frequency
-from rnnkit.data.series import GAPS, SeriesSet, read_series
+from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.conformal import Calibration
+from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
 from rnnkit.tasks.forecast_network import build_network
 from rnnkit.tasks.forecast_score import origins, report
+from rnnkit.tasks.intervals import BANDS
+from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, say_unknown, template
 from rnnkit.tasks.predictor import Predictor
-from rnnkit.tasks.windows import SCALINGS, Pool, Window
-
-COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
+from rnnkit.tasks.windows import QUANTILES, SCALINGS, Pool, Window
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,8 +70,7 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
     _need(ascending and all(2 <= p <= w.context for p in w.periods), "periods", "ascending, from 2 to the context")
     _need(np.isfinite(w.log_floor) and w.log_floor >= 0, "log_floor", "a number of at least 0")
     _need(np.isfinite(w.spread) and w.spread > 0, "spread", "a number above 0")
-    levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(COLUMNS)) and 0.5 in w.quantiles)
-    _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, COLUMNS))}, ascending")
+    _need(w.quantiles == list(QUANTILES), "quantiles", ", ".join(map(str, QUANTILES)))
     for name in ("past", "future", "static"):
         count, scaling = len(getattr(f, f"{name}_names")), getattr(w, name)
         mean, scale = np.array(scaling.mean), np.array(scaling.scale)
@@ -128,8 +128,8 @@ class ForecastModel:
             raise ModelFileError(f"the facts of a forecasting model cannot be read: {error}; train again") from error
         _check_network(network, self.window)
 
-    def _known(self) -> tuple[SeriesSet, list[np.ndarray]]:
-        """The ends of the training series, as the model file keeps them, and their values with gaps filled."""
+    def known(self) -> History:
+        """The ends of the training series, as the model file keeps them."""
         f = self.facts
         ends = [slice(self.window.context - int(k), None) for k in self._data["data.known"]]
         filled, real, past, times = (
@@ -144,47 +144,51 @@ class ForecastModel:
             f.ids, f.targets, values, past, f.past_names, times, f.time_name, f.id_name, self.freq, future,
             f.future_names, static=self._data["data.static"], static_names=f.static_names,
         )  # fmt: skip
-        return known, filled
+        return History(known, filled)
 
     def read(self, source: Source) -> SeriesSet:
-        """Series of another file with the columns that the model was trained on."""
-        f = self.facts
-        series = read_series(
-            source, time=f.time_name, target=f.targets[0], id=f.id_name, past=f.past_names, gaps=f.gaps
-        )
-        if (series.freq.unit, series.freq.count) != (self.freq.unit, self.freq.count):
-            series.notices.append(f"the data is {series.freq.text}, but the model was trained on {self.freq.text} data")
+        """Series of another table with the columns that the model was trained on."""
+        series = read_like(self.known().series, source, self.facts.gaps)
+        say_frequency(series, self.freq)
         return series
 
-    def predict(self, source: Source | None = None, **options: Any) -> Forecast:
-        """The ``horizon`` points after the end of ``source``, or of the training data when there is none."""
-        series, filled = self._known() if source is None else (self.read(source), None)
-        for name, target, v in zip(series.names, series.targets, series.values, strict=True):
-            if len(v) < self.window.minimum:
-                raise DataError(
-                    f"at least {self.window.minimum} points of {target} are needed to forecast"
-                    f"{f' {name}' if name else ''}, found {len(v)}; give a longer history"
-                )
+    def predict(
+        self,
+        source: Source | None = None,
+        *,
+        horizon: int | None = None,
+        interval: Sequence[float] = BANDS,
+        ids: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Forecast:
+        """The ``horizon`` points after the end of ``source``, or of the training data when there is none.
+
+        ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
+        """
+        H = check_horizon(horizon, self.window)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        history.keep(chosen(history.series, ids))
+        check_lengths(history.series, self.window.minimum)
+        say_unknown(history.series, H)
+        return as_forecast(history.series, self.answer(history)[:, :H], self.window, interval)
+
+    def template(self, source: Source | None = None, *, horizon: int | None = None) -> dict[str, list[str]]:
+        """The rows that ``predict`` may be given for the steps after ``source``, or after the training data, by column.
+
+        Inputs known in advance are empty, to be filled in, unless ``source`` has them; targets are empty and stay so.
+        """
+        H = check_horizon(horizon, self.window)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        return template(history.series, H)
+
+    def answer(self, history: History) -> np.ndarray:
+        """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units."""
+        cuts = np.array([len(v) for v in history.series.values])
+        return self._predictor(history.series, history.filled)(np.arange(len(cuts)), cuts)
+
+    def _predictor(self, series: SeriesSet, filled: list[np.ndarray] | None = None) -> Predictor:
         pool = Pool(self.window, series.values, series.past, series.future, series.static, filled)
-        cuts = np.array([len(v) for v in series.values])
-        answer = Predictor(self.network, pool, self.facts.calibration)(np.arange(len(cuts)), cuts)
-        names = [COLUMNS[q] for q in self.window.quantiles] or ["mean"]
-        order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
-        columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
-        H = self.window.horizon
-        shown = max(3 * H, self.window.context)
-        times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
-        return Forecast(
-            series.time_name or "t",
-            series.id_name or ("id" if len(series) > 1 else ""),
-            series.names,
-            series.targets,
-            times,
-            columns,
-            history=[v[-shown:] for v in series.values],
-            history_times=[series.freq.format(t[-shown:]) for t in series.times],
-            notices=[] if source is None else series.notices,
-        )
+        return Predictor(self.network, pool, self.facts.calibration)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
@@ -220,7 +224,7 @@ class ForecastModel:
         Where the two have times in common, most values there must agree: another shop may have the same dates.
         Without a column of times only such an agreement tells.
         """
-        ours, _ = self._known()
+        ours = self.known().series
         at = {name: i for i, name in enumerate(ours.names)}
         for name, values, times, cut in zip(series.names, series.values, series.times, cuts, strict=True):
             if name not in at:

@@ -76,8 +76,10 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     dropout = options.dropout if options.dropout is not None else 0.0
     settled = msgspec.structs.replace(
         options, task="forecast", hidden=hidden, layers=layers, batch=batch, steps=steps, lr=lr, dropout=dropout,
-        context=context, horizon=horizon, season=",".join(map(str, periods)) or "none", target=series.target_names[0],
-        time=series.time_name, id=series.id_name, past=series.past_names, epochs=None,
+        context=context, horizon=horizon, season=",".join(map(str, periods)) or "none", time=series.time_name,
+        target=series.target_names[0] if len(series.target_names) == 1 else series.target_names,
+        id=series.id_name, past=series.past_names, future=series.future_names, static=series.static_columns,
+        epochs=None,
     )  # fmt: skip
     fitted = [v[: len(v) - held_out] for v in series.values]
     floor = _log_floor(fitted)
@@ -183,8 +185,7 @@ def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str
     short = len(series.values) - len(keep)
     if short:
         notices.append(f"{short} of {len(series.values)} series are shorter than {needed} points and are left out")
-        for name in ("names", "targets", "values", "past", "times"):
-            setattr(series, name, [getattr(series, name)[i] for i in keep])
+        series.keep(keep)
 
 
 def _context(

@@ -16,7 +16,10 @@ RUNTIME = ("threads", "backend", "recompute", "max_time")
 
 
 ONLY: dict[str, tuple[str, ...]] = {
-    "forecast": ("horizon", "season", "time", "target", "id", "past", "gaps", "output", "members"),
+    "forecast": (
+        *("horizon", "season", "time", "target", "id", "past", "future", "static"),
+        *("gaps", "output", "members"),
+    ),
     "language": ("embedding", "level", "strip_frontmatter", "encoding"),
 }
 """Settings that mean something to one task alone."""
@@ -46,9 +49,11 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     horizon: int | None = None
     season: str = "auto"
     time: str | None = None
-    target: str | None = None
+    target: str | list[str] | None = None
     id: str | None = None
     past: list[str] | None = None
+    future: list[str] | None = None
+    static: list[str] | None = None
     gaps: str = "mask"
     level: str = "char"
     strip_frontmatter: bool = False
