@@ -71,7 +71,7 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     layers = options.layers or (2 if large else 1)
     batch = options.batch or (256 if large else 64)
     steps = options.steps or (
-        max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else (1000 if large else 300)
+        max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else _steps(points, context + horizon)
     )
     lr = options.lr or {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3}.get(options.optimizer, 5e-2)
     dropout = options.dropout if options.dropout is not None else 0.0
@@ -160,6 +160,13 @@ def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: lis
     return periods[:2]
 
 
+def _steps(points: int, span: int) -> int:
+    """Steps of training: few for few points, which are soon learned by heart; more where windows are short."""
+    if points <= LARGE:
+        return round(300 * math.sqrt(max(1.0, points / 2000)))
+    return round(min(max(1000 * 384 / span, 1000), 2000))
+
+
 def _horizon(periods: list[int], median: int) -> int:
     """One season where that is a usual distance, else 24 steps; at most an eighth of the data."""
     wanted = 24
@@ -195,10 +202,13 @@ def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str
 def _context(
     wanted: int | None, periods: list[int], horizon: int, patch: int, median: int, fit: int, notices: list[str]
 ) -> tuple[int, int]:
-    """(context, patch): whole patches; by default two long seasons or four horizons, at most 0.4 of the data."""
-    context = wanted or max(
-        min(max(2 * periods[-1] if periods else 0, 4 * horizon), int(0.4 * median), 2048), periods[0] if periods else 1
-    )
+    """(context, patch): whole patches; by default two long seasons or four horizons, at most 0.4 of the data.
+
+    Where there is a season eight horizons, if they are at most a quarter of the data: a trend shows beside it then.
+    """
+    seasons, quarter = (2 * periods[-1], median // 4) if periods else (0, 0)
+    wished = max(min(max(seasons, 4 * horizon), int(0.4 * median)), min(8 * horizon, quarter))
+    context = wanted or max(min(wished, 2048), periods[0] if periods else 1)
     room = max(fit - horizon, fit // 2)
     if context > room:
         if wanted:
@@ -228,7 +238,7 @@ def _need_counts(series: SeriesSet, output: str) -> None:
         if wrong.size:
             at = series.freq.format(times[wrong[:1]])[0]
             raise UsageError(
-                f"--output {output} is for counts, whole numbers of at least 0, and {label} is {v[wrong[0]]:g} at {at}; "
+                f"--output {output} is for counts, whole numbers from 0 on, and {label} is {v[wrong[0]]:g} at {at}; "
                 "choose another output"
             )
 
