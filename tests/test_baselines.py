@@ -157,7 +157,7 @@ def test_smoothing_is_the_recursion(rng: np.random.Generator) -> None:
         slopes(x)[[1, 299]], [np.polyfit(np.arange(k), x[:k], 1)[0] for k in (2, 300)], rtol=1e-9
     )
     assert weight_of(x) >= 0.8  # the last value of a random walk is its level
-    assert weight_of(rng.standard_normal(300)) == ALPHAS[0]  # of noise it is the mean
+    assert weight_of(rng.standard_normal(300)) <= ALPHAS[2]  # of noise it is nearly the mean
 
 
 def test_theta_is_the_mean_of_its_two_lines(rng: np.random.Generator) -> None:
