@@ -177,10 +177,13 @@ def smoothed(x: Floats, alpha: ArrayLike) -> Floats:
 
 
 def weight_of(x: Floats) -> np.float64:
-    """The α by which smoothing foretells the θ = 2 line of x [n] best, one step ahead over its last part."""
+    """The α by which smoothing foretells the θ = 2 line of x [n] best, one step ahead.
+
+    The first half is not counted: where smoothing starts, at the first value, would weigh too much there.
+    """
     line = 2 * x - slopes(x)[-1] * np.arange(len(x))
     line = line[-RECENT:]
-    errors = smoothed(line, ALPHAS)[:, :-1] - line[1:]
+    errors = (smoothed(line, ALPHAS)[:, :-1] - line[1:])[:, (len(line) - 1) // 2 :]
     return np.float64(ALPHAS[np.argmin((errors * errors).sum(axis=1))])
 
 

@@ -17,9 +17,10 @@ from rnnkit.nn.losses import Loss, make_loss
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
-from rnnkit.tasks.forecast_score import ROWS, origins, report
+from rnnkit.tasks.forecast_score import ROWS, predict_windows, report
 from rnnkit.tasks.memory import described, peak_bytes, size_of
 from rnnkit.tasks.options import TrainOptions, plain, stored
+from rnnkit.tasks.origins import origins
 from rnnkit.tasks.windows import QUANTILES, Pool, build_network, fill_causally
 
 READING, CELLS = 5_500_000, 11
@@ -129,7 +130,15 @@ class ForecastJob:
         S, H = len(self.series), self.window.horizon
         many = f" of each of {S} series" if S > 1 else ""
         part = f"last {self.folds * H} points{many}" + (f", {self.folds} windows of {H}" if self.folds > 1 else "")
-        return {"part": part, **report(network, self.window, self.series.values, self.series.past, self.judge_cuts)}
+        found = report(
+            lambda series, cuts: predict_windows(network, self.pool, series, cuts),
+            self.window.quantiles,
+            self.series.values,
+            self.judge_cuts,
+            H,
+            self.window.periods,
+        )
+        return {"part": part, **found}
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         return self.plan.steps, max(best_step, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +16,8 @@ from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
 from rnnkit.tasks import Forecast, Source
-from rnnkit.tasks.forecast_score import origins, predict_windows, report
+from rnnkit.tasks.backtest import Settings, Shape, backtest, record, rolling_origins
+from rnnkit.tasks.forecast_score import Predict, predict_windows
 from rnnkit.tasks.windows import Pool, Window, build_network
 
 COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
@@ -166,32 +167,43 @@ class ForecastModel:
             notices=[] if source is None else series.notices,
         )
 
+    def predictor(self, series: SeriesSet) -> Predict:
+        """Forecasts [W, H, Q] of windows of these series."""
+        pool = Pool(self.window, series.values, series.past)
+        return lambda number, cuts: predict_windows(self.network, pool, number, cuts)
+
     def evaluate(
-        self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
+        self,
+        source: Source,
+        *,
+        folds: int | None = None,
+        stride: int | None = None,
+        by: Sequence[str] = (),
+        keep: bool = False,
+        **options: Any,
     ) -> dict[str, Any]:
-        """Rolling-origin backtest over the end of ``source``, without refitting, beside the baselines."""
+        """Rolling-origin backtest over the end of ``source`` beside the baselines.
+
+        ``by``: "series" and "step" add the metrics of each; ``keep`` adds the forecasts themselves, as ``backtest``
+        and the ``data`` that they are of; other options are those of ``backtest.Settings``.
+        """
         began = time.monotonic()
-        series, H = self.read(source), self.window.horizon
-        step = stride or H
-        shortest = min(len(v) for v in series.values)
-        room = (shortest - H - self.window.minimum) // step + 1
-        if room < 1:
-            raise DataError(
-                f"at least {H + self.window.minimum} points are needed to score a forecast of {H}, found {shortest}; "
-                "give a longer series"
-            )
-        if folds is not None and folds > room:
-            raise UsageError(
-                f"--folds is at most {room} for {shortest} points, horizon {H} and stride {step}, not {folds}"
-            )
-        count = folds or min(room, self.facts.folds)
-        cuts = [origins(len(v), H, count, step) for v in series.values]
-        result = report(self.network, self.window, series.values, series.past, cuts)
-        part = f"{count} origin{'s' if count > 1 else ''} {step} apart, {H} points each, {len(series)} series"
-        notices, seen = list(series.notices), self._trained_on(series, cuts)
+        series, settings = self.read(source), Settings(**options)
+        shape = Shape(self.window.horizon, self.window.minimum, self.window.periods, self.window.quantiles)
+        step = stride or shape.horizon
+        cuts = rolling_origins(series, shape, folds, step, self.facts.folds)
+        scored, notices = backtest(series, self.predictor(series), cuts, shape, settings, keep)
+        count, S = len(cuts[0]), len(series)
+        apart = f"origins {step} apart" if count > 1 else "origin"
+        part = f"{count} {apart}, {shape.horizon} points each, {S} series"
+        seen = settings.refit is None and self._trained_on(series, cuts)
         if seen:
             notices.append("these points were trained on; the figures printed by the training are the honest ones")
-        return {"part": part, **result, "in_sample": seen, "notices": notices, "seconds": time.monotonic() - began}
+        found = {"part": part, **scored.report(), "in_sample": seen, "notices": [*series.notices, *notices]}
+        found |= {"by_series": scored.by_series(series.labels)} if "series" in by else {}
+        found |= {"by_step": scored.by_step()} if "step" in by else {}
+        found |= {"backtest": record(scored, series, COLUMNS), "data": series} if keep else {}
+        return {**found, "seconds": time.monotonic() - began}
 
     def _trained_on(self, series: SeriesSet, cuts: list[np.ndarray]) -> bool:
         """Whether a scored point lies before the end of the training data of its series.
