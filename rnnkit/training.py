@@ -203,9 +203,9 @@ class _Trainer:
                 self._save()
                 yield Interrupted(self.run, progress.step)
                 return
-            if first:
+            if first or progress.stage < len(stages) - 1:
                 self._save()  # judging can take long
-                yield self._judge()
+                yield from self._judge(stage)
             progress.stage += 1
             if progress.stage == len(stages):
                 progress.done = True
@@ -315,10 +315,10 @@ class _Trainer:
             progress.stop = progress.step
         yield Evaluated(stage, progress.step, mean, selected, better, seconds)
 
-    def _judge(self) -> Event:
-        """Score the best weights on the part that nothing chose by."""
+    def _judge(self, stage: str) -> Iterator[Event]:
+        """Score the best weights of a stage on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
-        self.progress.report = self.job.judge(self.network)
+        self.progress.report = self.job.judge(self.network, stage, self.progress.report)
         if self.max_seconds and self.progress.stop < self.progress.steps:
             # the clock ended it, which config.toml repeats
             self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
@@ -326,7 +326,8 @@ class _Trainer:
             self.job.options["stop"] = self.progress.stop
         self.run.save_config(self._config())
         self._save()
-        return Judged(self.progress.report, self.progress.best_step, self.progress.step)
+        if self.progress.stage >= len(self.job.stages) - 2:  # the last one that is judged
+            yield Judged(self.progress.report, self.progress.best_step, self.progress.step)
 
     # -- saving ----------------------------------------------------------------------------
 
