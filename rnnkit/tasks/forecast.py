@@ -18,13 +18,14 @@ from rnnkit.nn.loss import Loss
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
-from rnnkit.tasks.forecast_network import build_network, heads
+from rnnkit.tasks.forecast_network import build_network, gates, heads
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
 from rnnkit.tasks.forecast_score import report
 from rnnkit.tasks.memory import described, peak_bytes, size_of
 from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.predictor import ROWS, Predictor
-from rnnkit.tasks.windows import Frame, Pool, fill_causally
+from rnnkit.tasks.rules import weigh
+from rnnkit.tasks.windows import Pool, fill_causally
 
 READING, CELLS = 5_500_000, 11
 """About what reading a table takes, and each of its bytes: cells are strings first (12 of many columns, 15 of few)."""
@@ -73,21 +74,29 @@ class ForecastJob:
         assert o.dropout is not None
         root = build_network(self.window, cell, o.hidden, o.dropout, skip=self.skip)
         network = Network(root, seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
-        self._start_heads(network)
+        self._start(network)
         return network
 
-    def _start_heads(self, network: Network) -> None:
-        """Heads begin where they fit the errors of the mean of the simple forecasts."""
+    def _start(self, network: Network) -> None:
+        """Gates begin with the rules weighted by their errors, heads where they fit the errors of that mixture."""
         series, cuts = self._draw("fit", 512, 0, purpose=1)
         inputs, frame = self.pool.inputs(series, cuts)
-        above = self.pool.values(self.pool.targets(series, cuts)) - frame.level
+        y = self.pool.targets(series, cuts)
+        above = self.pool.values(np.where(self._inside(series, cuts, "fit"), y, np.nan)) - frame.level
         if not np.isfinite(above).any():
             return
-        for k, (name, scaling) in enumerate(zip(heads(network.root), self.window.scalings, strict=True)):
-            base = inputs[f"bases/{scaling}"].mean(axis=1)
-            start = self.window.head.start(above, frame.scale[:, k, None], base)
-            network.parameters.value(name)[...] = np.tile(start, self.window.patch)
+        values = network.parameters.value
+        places = zip(gates(network.root), heads(network.root), self.window.scalings, strict=True)
+        for k, (gate, head, scaling) in enumerate(places):
+            rules, scale = inputs[f"bases/{scaling}"], frame.scale[:, k, None]
+            bias, mixed = weigh(rules, above / scale, self.window.segments)
+            values(gate)[...] = bias.ravel()
+            values(head)[...] = np.tile(self.window.head.start(above, scale, mixed), self.window.patch)
         network.parameters.touch()
+
+    def _inside(self, series: np.ndarray, cuts: np.ndarray, part: str) -> np.ndarray:
+        """Which targets ``[B,H]`` of the network's windows come before the end of a part."""
+        return cuts[:, None] + np.arange(self.window.horizon) < self.ends[part][series][:, None]
 
     def _draw(self, stage: str, count: int, step: int, purpose: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Random windows (series, cut) inside a stage's part: a function of seed, stage, step and purpose."""
@@ -105,15 +114,8 @@ class ForecastJob:
         assert self.resolved.batch is not None
         series, cuts = self._draw(stage, self.resolved.batch, step)
         inputs, frame = self.pool.inputs(series, cuts)
-        return Batch(inputs, *self._target(series, cuts, frame, self.ends[stage]))
-
-    def _target(
-        self, series: np.ndarray, cuts: np.ndarray, frame: Frame, ends: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled targets before ``ends`` and their weights, in the shape of the loss."""
         y = self.pool.targets(series, cuts)
-        real = np.isfinite(y) & (cuts[:, None] + np.arange(self.window.horizon) < ends[series][:, None])
-        return self.pool.examples(y, real, frame)
+        return Batch(inputs, *self.pool.examples(y, np.isfinite(y) & self._inside(series, cuts, stage), frame))
 
     def select(self, network: Network) -> float:
         """Error of the middle forecast, scaled: bands can be stretched afterwards, the middle cannot.
@@ -125,10 +127,9 @@ class ForecastJob:
         total = count = 0.0
         for i in range(0, len(cuts), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
-            inside = rows[1][:, None] + np.arange(self.window.horizon) < self.ends["select"][rows[0]][:, None]
             answer, frame = predict.framed(*rows)
             error = np.abs(self.pool.values(self.pool.targets(*rows)) - answer[:, :, middle]) / frame.scale[:, :1]
-            known = inside & np.isfinite(error)
+            known = self._inside(*rows, "select") & np.isfinite(error)
             total += float(np.sum(np.where(known, error**2 if self.window.output == "mean" else 0.5 * error, 0.0)))
             count += float(known.sum())
         return total / max(count, 1.0)

@@ -170,7 +170,7 @@ def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: lis
 def _steps(points: int, span: int) -> int:
     """Steps of training: few for few points, which are soon learned by heart; more where windows are short."""
     if points <= LARGE:
-        return round(300 * math.sqrt(max(1.0, points / 2000)))
+        return round(300 * math.sqrt(points / 2000))
     return round(min(max(1000 * 384 / span, 1000), 2000))
 
 
