@@ -484,6 +484,16 @@ def test_evaluate_prints_metrics_beside_baselines(here):
     assert "verdict:" not in shown
 
 
+@pytest.mark.parametrize(
+    "option", [["--by", "step"], ["--refit"], ["--folds", 2], ["--against", "all"], ["-o", "x.csv"]]
+)
+def test_what_only_forecasts_have_is_refused_elsewhere(here, option):
+    result = run("evaluate", "runs/chat", "chat.txt", *option)
+    assert result.exit_code == 2
+    assert "belongs to forecasts, but this run is of the task language" in result.stderr
+    assert not Path("x.csv").exists()
+
+
 # -- info, check, example, completion ----------------------------------------------------------------
 
 
