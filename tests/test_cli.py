@@ -196,10 +196,15 @@ def test_train_shows_figures_beside_the_baselines_and_the_next_command(here):
     done = ok("train", "sales.csv", "--horizon", 7, "-o", "runs/a")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("On the last ")
-    assert lines[1].split() == ["this", "run", "naive", "seasonal", "naive"]
+    assert lines[1].startswith("                      this run  ")
     row = next(line for line in lines if line.startswith("MASE"))
-    assert all(float(figure) > 0 for figure in row.split()[1:])
-    assert len(row.split()) == 4
+    own, *rivals = map(float, row.split()[1:])
+    assert own > 0
+    assert len(rivals) == 3
+    assert rivals == sorted(rivals)  # the best of them, best first
+    rest = next(line for line in lines if line.startswith("MASE of the others: "))
+    assert min(float(part.split()[-1]) for part in rest.split(",")) >= rivals[-1]
+    assert max(map(len, lines[: lines.index(rest)])) <= 80
     assert any("beat" in line and line.startswith("The run") for line in lines)
     assert any("⠀" <= c <= "⣿" for c in done.stdout)
     assert lines[-1] == "Use it:  rnnkit predict runs/a"
