@@ -196,10 +196,15 @@ def test_train_shows_figures_beside_the_baselines_and_the_next_command(here):
     done = ok("train", "sales.csv", "--horizon", 7, "-o", "runs/a")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("On the last ")
-    assert lines[1].split() == ["this", "run", "naive", "seasonal", "naive"]
+    assert lines[1].startswith("                      this run  ")
     row = next(line for line in lines if line.startswith("MASE"))
-    assert all(float(figure) > 0 for figure in row.split()[1:])
-    assert len(row.split()) == 4
+    own, *rivals = map(float, row.split()[1:])
+    assert own > 0
+    assert len(rivals) == 3
+    assert rivals == sorted(rivals)  # the best of them, best first
+    rest = next(line for line in lines if line.startswith("MASE of the others: "))
+    assert min(float(part.split()[-1]) for part in rest.split(",")) >= rivals[-1]
+    assert max(map(len, lines[: lines.index(rest)])) <= 80
     assert any("beat" in line and line.startswith("The run") for line in lines)
     assert any("⠀" <= c <= "⣿" for c in done.stdout)
     assert lines[-1] == "Use it:  rnnkit predict runs/a"
@@ -482,6 +487,16 @@ def test_evaluate_prints_metrics_beside_baselines(here):
     shown = ok("evaluate", "runs/chat", "chat.txt").stdout
     assert "bits per character" in shown
     assert "verdict:" not in shown
+
+
+@pytest.mark.parametrize(
+    "option", [["--by", "step"], ["--refit"], ["--folds", 2], ["--against", "all"], ["-o", "x.csv"]]
+)
+def test_what_only_forecasts_have_is_refused_elsewhere(here, option):
+    result = run("evaluate", "runs/chat", "chat.txt", *option)
+    assert result.exit_code == 2
+    assert "belongs to forecasts, but this run is of the task language" in result.stderr
+    assert not Path("x.csv").exists()
 
 
 # -- info, check, example, completion ----------------------------------------------------------------

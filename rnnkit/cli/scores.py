@@ -78,7 +78,9 @@ def summary(run: Path, task: str, found: dict[str, Any]) -> dict[str, Any]:
 def report(found: dict[str, Any]) -> None:
     """Metrics of the run beside those of the best baselines, then the verdict."""
     metrics, baselines = found["metrics"], found["baselines"]
-    shown = dict(sorted(baselines.items(), key=lambda pair: _size(pair[1].get("mase")))[:RIVALS])
+    shown = baselines
+    if "mase" in metrics:
+        shown = dict(sorted(baselines.items(), key=lambda pair: _size(pair[1]["mase"]))[:RIVALS])
     rows, best = [], []
     for name in in_order(metrics):
         value = metrics[name]
