@@ -1,13 +1,18 @@
 """Charts as files: what is drawn where, the same bytes every time, nothing global touched."""
 
+import doctest
 import struct
 import sys
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from backtests import made
 
-from rnnkit import plots
+from rnnkit import metrics, plots
+from rnnkit.console import number
 from rnnkit.errors import UsageError
 from rnnkit.tasks import Forecast
 
@@ -30,7 +35,7 @@ def fan(n, H, names=("",), mean=False):
 def axes_of(monkeypatch):
     """Collects the figures that are saved."""
     figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plots.sheet, "_save", lambda figure, path: figures.append(figure))
     return figures
 
 
@@ -76,10 +81,187 @@ def test_what_is_drawn(monkeypatch, tmp_path):
     assert r"\$sales\$" in axes.get_title(loc="left")
 
 
-def test_many_series_have_a_panel_each_up_to_four(monkeypatch, tmp_path):
+def titles(figure):
+    return [axes.get_title(loc="left") for axes in figure.axes if axes.axison]
+
+
+@pytest.mark.parametrize("count", [2, 4, 5, 9, 24])
+def test_every_series_has_a_panel(monkeypatch, tmp_path, count):
     figures = axes_of(monkeypatch)
-    plots.forecast(fan(30, 3, names=[f"s{i}" for i in range(9)]), tmp_path / "x.png")
-    assert [axes.get_title(loc="left")[-2:] for axes in figures[0].axes] == ["s0", "s1", "s2", "s3"]
+    names = [f"s{i}" for i in range(count)]
+    plots.forecast(fan(30, 3, names=names), tmp_path / "x.png")
+    assert titles(figures[0]) == names
+    if count > 4:
+        assert figures[0].get_suptitle() == rf"\$sales\$: {count} series"
+
+
+def many(count, H=6):
+    """Series whose bands are the wider the later they come."""
+    found = fan(40, H, names=[f"shop-{i}" for i in range(count)])
+    for i in range(count):
+        middle = found.columns[i]["median"]
+        found.columns[i] = {"median": middle, "lo80": middle - 0.01 * (1 + i), "hi80": middle + 0.01 * (1 + i)}
+    return found
+
+
+def test_of_many_series_a_page_is_shown_from_the_surest_on(monkeypatch, tmp_path):
+    found = many(400)
+    order = np.random.default_rng(0).permutation(400)
+    found.columns, found.ids = [found.columns[i] for i in order], [found.ids[i] for i in order]
+    figures = axes_of(monkeypatch)
+    plots.forecast(found, tmp_path / "x.png", actual=[np.full(6, 9.0 + i) for i in range(400)])
+    (figure,) = figures
+    assert figure.get_suptitle() == r"\$sales\$: 24 of 400 series, from the surest to the least sure"
+    assert titles(figure) == [f"shop-{round(i * 399 / 23)}" for i in range(24)]
+    first = figure.axes[0]
+    came = next(line for line in first.lines if line.get_label() == "what came")
+    assert came.get_ydata()[0] == 9.0 + found.ids.index("shop-0")
+    # the same times everywhere: written below the last panel of each column only
+    written = [any(label.get_text() for label in axes.get_xticklabels()) for axes in figure.axes]
+    assert written == [False] * 20 + [True] * 4
+
+
+def test_without_bands_series_are_taken_evenly_over_their_order(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    plots.forecast(fan(30, 3, names=[f"s{i}" for i in range(47)], mean=True), tmp_path / "x.png")
+    assert figures[0].get_suptitle().endswith("24 of 47 series, evenly over their order")
+    assert titles(figures[0]) == [f"s{2 * i}" for i in range(24)]
+
+
+def test_targets_of_one_id_are_told_apart(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = fan(30, 3, names=["a", "a", "b", "b"])
+    found.targets = ["load", "price"] * 2
+    plots.forecast(found, tmp_path / "x.png")
+    assert titles(figures[0]) == ["a · load", "a · price", "b · load", "b · price"]
+
+
+def test_a_page_of_400_series_is_small_and_the_same_every_time(tmp_path):
+    for name in "ab":
+        plots.forecast(many(400), tmp_path / f"{name}.svg")
+    content = (tmp_path / "a.svg").read_bytes()
+    assert content == (tmp_path / "b.svg").read_bytes()
+    assert len(content) < 400_000
+    root = ElementTree.fromstring((tmp_path / "a.svg").read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_settings_of_the_user_change_nothing(tmp_path):
+    import matplotlib
+
+    plots.forecast(fan(60, 12), tmp_path / "a.png")
+    with matplotlib.rc_context({"axes.facecolor": "black", "lines.linewidth": 9, "font.size": 30}):
+        before = dict(matplotlib.rcParams)
+        plots.forecast(fan(60, 12), tmp_path / "b.png")
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_lines_break_at_gaps_and_a_lone_value_is_a_dot(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = fan(60, 6)
+    found.history[0][20:30] = np.nan
+    found.history[0][25] = 11.0
+    found.history[0][-1] = np.nan
+    plots.forecast(found, tmp_path / "x.png")
+    (axes,) = figures[0].axes
+    data, dot, forecast = axes.lines
+    assert np.isnan(data.get_ydata()).sum() == 10
+    assert (list(dot.get_ydata()), dot.get_marker()) == ([11.0], "o")
+    assert list(forecast.get_xdata()) == [1, 2, 3, 4, 5, 6]  # nothing known to hang on
+
+
+def test_one_step_without_history_is_as_wide_as_a_step(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    plots.forecast(fan(0, 1), tmp_path / "x.png")
+    (axes,) = figures[0].axes
+    line = next(line for line in axes.lines if line.get_label() == "forecast (median)")
+    assert list(line.get_xdata()) == [0.6, 1.4]
+    assert line.get_ydata()[0] == line.get_ydata()[1]
+
+
+def test_a_band_that_would_flatten_the_rest_is_cut_and_says_so(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = fan(60, 6)
+    found.columns[0]["hi95"] = np.full(6, 5000.0)
+    plots.forecast(found, tmp_path / "x.png")
+    (axes,) = figures[0].axes
+    assert axes.get_ylim()[1] < 15
+    assert [text.get_text() for text in axes.texts] == ["95 %: 8.32 to 5,000"]
+
+
+def test_a_constant_series_is_not_blown_up(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = fan(60, 3, mean=True)
+    found.history[0][:] = 1e6
+    found.columns[0]["mean"] = np.full(3, 1e6 + 0.06)  # what float32 makes of it
+    plots.forecast(found, tmp_path / "x.png")
+    low, high = figures[0].axes[0].get_ylim()
+    assert (low, high) == (pytest.approx(0.95e6), pytest.approx(1.05e6))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.5, 1.0], ["0", "0.5", "1.0"]),
+        ([0.25, 0.5], ["0.25", "0.50"]),
+        ([-40.0, -38.0], ["−40", "−38"]),
+        ([75e3, 100e3, 125e3], ["75k", "100k", "125k"]),
+        ([1e6, 1e6 + 500], ["1,000,000", "1,000,500"]),
+        ([9.99e6, 10e6, 10.01e6], ["9.99M", "10.00M", "10.01M"]),
+        ([0.0, 2e9, 4e9], ["0", "2G", "4G"]),
+        ([2e15, 4e15], ["2e15", "4e15"]),
+        ([5.0], ["5"]),
+        ([], []),
+    ],
+)
+def test_ticks_are_short_and_tell_values_apart(values, expected):
+    assert plots.sheet.amounts(values) == expected
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(plots.sheet).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["2024-05-01 00:00:00", "2024-05-02 00:00:00"], ["2024-05-01", "2024-05-02"]),
+        (["2024-05-01 00:00:00", "2024-05-01 13:00:00"], ["2024-05-01 00:00", "2024-05-01 13:00"]),
+        (["2024-05-01T06:00", "2024-05-01T12:00"], ["2024-05-01T06:00", "2024-05-01T12:00"]),
+        (["2024-05-01 00:00:00+01:00"], ["2024-05-01 00:00:00+01:00"]),
+        (["10", "20"], ["10", "20"]),
+    ],
+)
+def test_times_lose_the_zeros_that_all_of_them_have(names, expected):
+    assert plots.sheet.short(names) == expected
+
+
+def test_long_names_lose_their_middle():
+    name = "warehouse/north/aisle-17/shelf-3/article-000117"
+    shown = plots.sheet.fitted(name, 2.0, 8)
+    assert shown.startswith("warehouse")
+    assert shown.endswith("000117")
+    assert "…" in shown
+    assert plots.sheet.width_of(shown, 8) <= 2.0
+    assert plots.sheet.fitted("東京" * 40, 1.0, 8).count("東") < 8
+    assert plots.sheet.fitted("a$b", 2.0, 8) == r"a\$b"
+
+
+def test_names_of_times_keep_clear_of_each_other(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = fan(300, 24, names=[f"s{i}" for i in range(12)])
+    found.times = [[f"2024-01-{1 + i // 24:02d} {i % 24:02d}:30:00" for i in range(24)]] * 12
+    plots.forecast(found, tmp_path / "x.png")
+    figure = figures[0]
+    figure.canvas.draw()
+    for axes in figure.axes[-3:]:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        frame = axes.get_window_extent()
+        assert len(boxes) >= 2
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+        assert boxes[0].x0 >= frame.x0 - 2
+        assert boxes[-1].x1 <= frame.x1 + 2
 
 
 def test_mean_output_has_no_band(monkeypatch, tmp_path):
@@ -192,3 +374,114 @@ def test_losses_of_two_trainings_and_their_difference(tmp_path, monkeypatch):
     above, below = figures[0].axes
     assert [text.get_text() for text in above.get_legend().get_texts()] == ["a", "b", "training", "held out"]
     np.testing.assert_allclose(below.lines[1].get_xydata(), [(1, 0.5), (2, 0.5), (5, 0.5)])
+
+
+# -- backtests ------------------------------------------------------------------------------------
+
+
+def test_folds_stand_in_a_row_over_what_came(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(folds=6)
+    plots.backtest(found, tmp_path / "x.png")
+    (figure,) = figures
+    (axes,) = figure.axes
+    assert figure.get_suptitle() == "s0: all 6 folds"
+    data = axes.lines[0]
+    start, cut = int(data.get_xdata()[0]), found.cuts[0]
+    np.testing.assert_array_equal(data.get_ydata(), found.values[0][start:])
+    assert data.get_zorder() > max(line.get_zorder() for line in axes.lines[1:])
+    forecast = next(line for line in axes.lines if line.get_label() == "forecast (median)")
+    np.testing.assert_allclose(forecast.get_ydata(), [found.values[0][cut - 1], *found.columns["median"][0]])
+    assert list(forecast.get_xdata()) == list(range(cut - 1, cut + 4))
+    solid = [line.get_color() for line in axes.lines if len(line.get_xdata()) == 5]
+    assert solid == [plots.sheet.BLUE, plots.sheet.GREEN] * 3
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["data", "95 %", "80 %", "forecast (median)", "drift"]
+    drift = next(line for line in axes.lines if line.get_label() == "drift")
+    np.testing.assert_allclose(drift.get_ydata(), found.baselines["drift"][0])
+
+
+def test_of_5000_origins_the_last_and_the_extreme_ones_are_shown(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(folds=5000, stride=1, H=24)
+    plots.backtest(found, tmp_path / "x.png")
+    (figure,) = figures
+    assert figure.get_suptitle() == "s0: the last 8 folds that do not overlap, of 5,000"
+    row, *panels = figure.axes
+    assert len(row.collections) == 16
+    error = np.abs(found.columns["median"] - found.actual).mean(axis=1)
+    for axes, place in zip(panels, (error.argmin(), None, error.argmax()), strict=True):
+        if place is not None:
+            assert f"from {found.cuts[place]}: error {error[place]:.3g}"[:20] in axes.get_title(loc="left")
+            came = next(line for line in axes.lines if line.get_color() == plots.sheet.ORANGE)
+            np.testing.assert_array_equal(came.get_ydata(), found.actual[place])
+    assert [axes.get_title(loc="left").split()[0] for axes in panels] == ["best", "median", "worst"]
+
+
+def test_a_few_series_have_a_row_each_with_their_error(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(series=3)
+    plots.backtest(found, tmp_path / "x.png")
+    ratio = [float(np.abs(found.columns["median"] - found.actual)[found.series == i].mean() / 0.5) for i in range(3)]
+    assert titles(figures[0]) == [f"s{i}: error {number(r, 3)} of drift's" for i, r in enumerate(ratio)]
+
+
+def test_of_many_series_the_best_median_and_worst_are_shown(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(series=400, folds=2)
+    plots.backtest(found, tmp_path / "x.png")
+    assert figures[0].get_suptitle() == "Best, median and worst of 400 series: error / drift's, last 2 folds"
+    shown = titles(figures[0])
+    assert [title.split(":")[0] for title in shown] == ["best", "median", "worst"] * 3
+    ratio = np.array([np.abs(found.columns["median"] - found.actual)[found.series == i].mean() for i in range(400)])
+    assert any(f"best: s{ratio.argmin()}," in title for title in shown)
+    assert any(f"worst: s{ratio.argmax()}," in title for title in shown)
+
+
+def test_coverage_and_errors_are_what_they_are(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(series=2, folds=100)
+    plots.coverage(found, tmp_path / "x.png")
+    (figure,) = figures
+    assert figure.get_suptitle() == "200 windows of 4 steps; shaded: what chance allows an honest band"
+    diagonal, by_step, error = figure.axes
+    bands = {line.get_label(): line for line in diagonal.lines if line.get_marker() == "D"}
+    share = metrics.coverage(found.actual, found.columns["lo80"], found.columns["hi80"])
+    point = bands[f"inside the 80 % band: {100 * share:.0f} %"]
+    assert (list(point.get_xdata()), list(point.get_ydata())) == ([80.0], [pytest.approx(100 * share)])
+    shares, edges, _ = by_step.patches[1].get_data()
+    assert list(edges) == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert shares.mean() == pytest.approx(100 * share)
+    shaded = by_step.patches[0].get_extents().height
+    assert shaded > 0
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["forecast", "naive", "drift"]
+    assert error.get_title(loc="left") == "Mean error by step, in mean changes per step"
+    assert error.get_ylim()[0] == 0
+
+
+def test_few_windows_tell_little_of_coverage(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    plots.coverage(made(folds=6), tmp_path / "x.png")
+    title = "6 windows of 4 steps, all steps taken together; too few to tell how well bands hold"
+    assert figures[0].get_suptitle() == title
+    plots.coverage(made(folds=6, bands=False), tmp_path / "x.png")
+    (axes,) = figures[1].axes
+    assert axes.get_title(loc="left") == "Mean error by step"
+
+
+@pytest.mark.parametrize("kind", ["one", "overlapping", "few", "many", "mean", "nothing came", "720"])
+def test_the_page_of_an_evaluation(tmp_path, kind):
+    found = {
+        "one": lambda: made(folds=1),
+        "overlapping": lambda: made(folds=30, stride=1),
+        "few": lambda: made(series=2, folds=2, H=1),
+        "many": lambda: made(series=7, folds=1),
+        "mean": lambda: made(folds=2, bands=False, rules=()),
+        "nothing came": lambda: made(series=5, folds=2),
+        "720": lambda: made(folds=3, H=720),
+    }[kind]()
+    if kind == "nothing came":
+        found.actual[:] = np.nan
+    for name in "ab":
+        plots.evaluation(found, tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

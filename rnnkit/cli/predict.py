@@ -40,7 +40,7 @@ def predict(
     or from the end of what the run was trained on. Piped, it is CSV; on a terminal a table and a chart.
     """
     from rnnkit import api, outputs, plots
-    from rnnkit.cli import results
+    from rnnkit.cli import forecasts, results
 
     if out is not None:
         outputs.ready(out, force)
@@ -48,4 +48,4 @@ def predict(
         plots.ready(plot)
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
     results.note_unjudged(model)
-    results.forecast(model.predict(api.open_source(data)), run, json=json, out=out, plot=plot)
+    forecasts.show(model.predict(api.open_source(data)), run, json=json, out=out, plot=plot)

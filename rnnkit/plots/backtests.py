@@ -56,9 +56,9 @@ def evaluation(found: Backtest, path: Path) -> None:
     """One page: the backtest above, below it how well the bands hold and the error by step beside the simple rules."""
     above, below = _height(found), HEIGHT
     with sheet(path, above + below, PAGE) as figure:
-        top, bottom = figure.subfigures(2, 1, height_ratios=(above, below))
-        _draw(top, found)
-        draw(bottom, found)
+        parts = figure.subfigures(2, 1, height_ratios=(above, below), squeeze=False)[:, 0]
+        _draw(parts[0], found)
+        draw(parts[1], found)
 
 
 def _used(found: Backtest) -> list[int]:

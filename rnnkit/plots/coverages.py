@@ -31,7 +31,8 @@ def coverage(found: Backtest, path: Path) -> None:
 def draw(figure: Any, found: Backtest) -> None:
     """The three panels; a forecast without bands has only its error."""
     names = views.bands(found.columns)[::-1]
-    edges = views.pools(*found.actual.shape)
+    windows, H = found.actual.shape
+    edges = views.pools(windows, H)
     widths = (0.85, 1, 1) if names else (1,)
     panels = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
     if names:

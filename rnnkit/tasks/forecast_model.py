@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,9 +17,9 @@ from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.forecast_score import origins, predict_windows, report
-from rnnkit.tasks.windows import Pool, Window, build_network
-
-COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
+from rnnkit.tasks.intervals import BANDS
+from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, picked
+from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,8 +61,8 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
     _need(ascending and all(2 <= p <= w.context for p in w.periods), "periods", "ascending, from 2 to the context")
     _need(np.isfinite(w.log_floor) and w.log_floor >= 0, "log_floor", "a number of at least 0")
     _need(np.isfinite(w.spread) and w.spread > 0, "spread", "a number above 0")
-    levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(COLUMNS)) and 0.5 in w.quantiles)
-    _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, COLUMNS))}, ascending")
+    levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(QUANTILES)) and 0.5 in w.quantiles)
+    _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, QUANTILES))}, ascending")
     _need(len(w.past_mean) == F and bool(np.isfinite(w.past_mean).all()), "past_mean", "one number per other column")
     scales = np.array(w.past_scale)
     _need(len(scales) == F and bool(np.all(np.isfinite(scales) & (scales > 0))), "past_scale", "one above 0 per column")
@@ -136,35 +136,35 @@ class ForecastModel:
             series.notices.append(f"the data is {series.freq.text}, but the model was trained on {self.freq.text} data")
         return series
 
-    def predict(self, source: Source | None = None, **options: Any) -> Forecast:
-        """The ``horizon`` points after the end of ``source``, or of the training data when there is none."""
+    def predict(
+        self,
+        source: Source | None = None,
+        *,
+        horizon: int | None = None,
+        interval: Sequence[float] = BANDS,
+        ids: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Forecast:
+        """The ``horizon`` points after the end of ``source``, or of the training data when there is none.
+
+        ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
+        """
+        H = check_horizon(horizon, self.window)
         series, filled = self._known() if source is None else (self.read(source), None)
-        for name, target, v in zip(series.names, series.targets, series.values, strict=True):
-            if len(v) < self.window.minimum:
-                raise DataError(
-                    f"at least {self.window.minimum} points of {target} are needed to forecast"
-                    f"{f' {name}' if name else ''}, found {len(v)}; give a longer history"
-                )
+        at = chosen(series, ids)
+        series, filled = picked(series, at), filled and [filled[i] for i in at]
+        check_lengths(series, self.window.minimum)
+        answer = self.answer(series, filled)[:, :H]
+        return as_forecast(series, answer, self.window, interval, [] if source is None else series.notices)
+
+    def answer(self, series: SeriesSet, filled: list[np.ndarray] | None = None) -> np.ndarray:
+        """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units.
+
+        ``filled``: their values with gaps filled, where more of their past was at hand.
+        """
         pool = Pool(self.window, series.values, series.past, filled)
         cuts = np.array([len(v) for v in series.values])
-        answer = predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
-        names = [COLUMNS[q] for q in self.window.quantiles] or ["mean"]
-        order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
-        columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
-        H = self.window.horizon
-        shown = max(3 * H, self.window.context)
-        times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
-        return Forecast(
-            series.time_name or "t",
-            series.id_name or ("id" if len(series) > 1 else ""),
-            series.names,
-            series.targets,
-            times,
-            columns,
-            history=[v[-shown:] for v in series.values],
-            history_times=[series.freq.format(t[-shown:]) for t in series.times],
-            notices=[] if source is None else series.notices,
-        )
+        return predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
