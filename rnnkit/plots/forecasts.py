@@ -95,10 +95,11 @@ def _panel(axes: Any, found: Forecast, i: int, came: Any, inches: float, *, smal
     times, history = found.times[i], _before(found, i, small=small)
     H, n = len(times), len(history)
     last = float(history[-1]) if n else math.nan
-    line(axes, range(1 - n, 1), history, color=INK, linewidth=0.8 if small else 1.1, label="data")
-    fan(axes, 1, found.columns[i], last, width=1.1 if small else 1.6)
+    thin = 0.7 if small else min(1.0, max(0.5, 500 / (n + H)))  # lines of many points would run into each other
+    line(axes, range(1 - n, 1), history, color=INK, linewidth=1.1 * thin, label="data")
+    fan(axes, 1, found.columns[i], last, width=1.6 * thin)
     if came is not None:
-        style: dict[str, Any] = {"color": ORANGE, "linewidth": 0.8 if small else 1.1, "label": "what came"}
+        style: dict[str, Any] = {"color": ORANGE, "linewidth": 1.1 * thin, "label": "what came"}
         line(axes, np.arange(1, len(came) + 1), came, **style)
     confine(axes, [history] if came is None else [history, np.asarray(came, dtype=float)], found.columns[i])
     names = [*found.history_times[i][len(found.history_times[i]) - n :], *times]

@@ -93,11 +93,12 @@ def _settle(figure: Figure) -> None:
     assert engine is not None
     engine.execute(figure)
     figure.set_layout_engine("none")
-    for part in figure.subfigs:
+    parts: list[Any] = figure.subfigs
+    for part in parts:
         part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
     for axes in figure.axes:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
-    for part in (figure, *figure.subfigs):
+    for part in (figure, *parts):
         for text in part.texts:
             text.set_position(np.round(text.get_position(), 6))
 
@@ -242,7 +243,7 @@ def _round_places(span: tuple[int, int], text: Callable[[list[int]], list[str]])
 
 def _zeros(name: str) -> int:
     """How much of a time's end is zeros and ones: '2024-01-01 00:00' is round, '2024-01-08' less so."""
-    tail = re.search(r"(?:[-/. T:]?0[01])+$|0+$", name)
+    tail = re.search("0+$" if name.isdigit() else r"(?:[-/. T:]?0[01])+$", name)
     return len(tail.group()) if tail else 0
 
 
