@@ -44,6 +44,8 @@ HOMES = {
     "numba": ("_kernels/numba_",),
     "llvmlite": ("_kernels/numba_",),
     "pandas": ("data/",),
+    "pyarrow": ("data/frames.py",),
+    "narwhals": ("data/frames.py",),
     "matplotlib": ("plots/",),
     "click": ("cli/",),
     "rich": ("console.py",),
@@ -97,7 +99,7 @@ def test_each_library_has_one_home(library):
     assert not strays
 
 
-@pytest.mark.parametrize("library", ["numba", "pandas", "matplotlib", "rich", "torch"])
+@pytest.mark.parametrize("library", ["numba", "pandas", "pyarrow", "matplotlib", "rich", "torch"])
 def test_importing_rnnkit_stays_light(library):
     code = f"import rnnkit, rnnkit.cli, sys; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

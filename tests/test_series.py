@@ -11,8 +11,8 @@ import pytest
 
 from rnnkit.data.dates import Dates, format_dates, parse_dates
 from rnnkit.data.frequency import Frequency, find_frequency
+from rnnkit.data.numbers import TEXT
 from rnnkit.data.series import SeriesSet, find_periods, read_series
-from rnnkit.data.tables import TEXT
 from rnnkit.errors import DataError, UsageError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "series"
@@ -170,7 +170,7 @@ def test_unsorted_times_are_sorted_and_repeated_rows_dropped() -> None:
     series = read("date,y\n2020-01-03,3\n2020-01-01,1\n2020-01-02,2\n2020-01-02,2\n")
     np.testing.assert_array_equal(series.values[0], [1, 2, 3])
     assert "the times were not in order (first on line 3) and are sorted" in series.notices
-    assert "1 repeated row dropped" in series.notices
+    assert "1 repeated row dropped (first on line 5)" in series.notices
 
 
 GAPPY = "date,y,x\n2020-01-01,1,10\n2020-01-02,2,20\n2020-01-05,5,50\n2020-01-06,,60\n2020-01-07,7,80\n"

@@ -93,13 +93,13 @@ def test_latin1_is_read_and_said() -> None:
 
 def test_quoted_fields_may_hold_separators_quotes_and_line_ends() -> None:
     table = read('text,n\n"one, two",1\n"say ""hi""",2\n"two\nlines",3\nlast,4\n')
-    assert table.columns["text"].tolist() == ["one, two", 'say "hi"', "two\nlines", "last"]
+    assert table.text("text").tolist() == ["one, two", 'say "hi"', "two\nlines", "last"]
     assert table.lines.tolist() == [2, 3, 4, 6]
 
 
 def test_quotation_marks_that_do_not_pair_are_text() -> None:
     table = read('"Hello , he said .\t1\nplain\t0\n" again\t1\n', header=False)
-    assert table.columns["c1"].tolist() == ['"Hello , he said .', "plain", '" again']
+    assert table.text("c1").tolist() == ['"Hello , he said .', "plain", '" again']
     assert any("ordinary characters" in n for n in table.notices)
 
 

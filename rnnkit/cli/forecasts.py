@@ -40,6 +40,15 @@ def show(
     put(text, out)
 
 
+def template(columns: dict[str, list[str]], out: Path) -> None:
+    """Rows to fill in, as CSV."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    put(file.getvalue(), out)
+
+
 def put(text: str, out: Path | None) -> None:
     """A text on standard output, or in a file."""
     if out is None or out == STDOUT:

@@ -126,6 +126,13 @@ def split_columns(ctx: click.Context, param: click.Parameter, values: tuple[str,
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
+def one_or_more(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | list[str] | None:
+    """Click callback: a single value as it is, several as a list; None when nothing was given."""
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
+        return None
+    return values[0] if len(values) == 1 else list(values)
+
+
 def split_names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Click callback: repeated options and comma lists as one, each name once."""
     return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
@@ -170,13 +177,34 @@ keeping = _flag(
 
 reading = combined(
     _flag("task", FromTable("rnnkit.tasks:TASKS", "auto"), "What to learn (default auto: by the file)."),
-    _flag("target", str, "Column to forecast; by default the only (or last) numeric one.", metavar="COLUMN"),
+    _flag(
+        "target",
+        Columns(),
+        "Column to forecast, repeated or separated by commas where several are; by default the last numeric one.",
+        multiple=True,
+        callback=one_or_more,
+        metavar="COLUMN",
+    ),
     _flag("time", str, "Column of dates or of whole numbers; found by default.", metavar="COLUMN"),
     _flag("id", str, "Column that says which series a row belongs to; found by default.", metavar="COLUMN"),
     _flag(
         "past",
         Columns(),
-        "Other numeric columns to learn from, repeated or separated by commas; by default all, '' for none.",
+        "Numeric columns to learn from, known up to now, repeated or separated by commas; by default all, '' for none.",
+        multiple=True,
+        callback=split_columns,
+    ),
+    _flag(
+        "future",
+        Columns(),
+        "Numeric columns that are known in advance, also for the rows to come; by default those filled in there.",
+        multiple=True,
+        callback=split_columns,
+    ),
+    _flag(
+        "static",
+        Columns(),
+        "Columns of numbers or words that never change within a series; by default those that do not.",
         multiple=True,
         callback=split_columns,
     ),
@@ -193,7 +221,7 @@ reading = combined(
 shaping = combined(
     _flag("cell", click.Choice(list(CELLS)), "Recurrent cell (default gru)."),
     _flag("hidden", int, "Hidden units of each layer; by default chosen by the size of the data."),
-    _flag("layers", int, "Recurrent layers, stacked (default 1)."),
+    _flag("layers", int, "Recurrent layers, stacked; by default 1, of large tables 2."),
     _flag("dropout", float, "Share of values dropped between layers while training."),
     _flag("recurrent-dropout", float, "Share of hidden units dropped on the recurrent path (default 0)."),
     click.option(
@@ -210,7 +238,18 @@ shaping = combined(
     _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),
     _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),
     _flag("season", str, "Season in steps: auto (found), none, 24 or 24,168.", metavar="STEPS"),
-    _flag("output", click.Choice(["quantile", "mean"]), "Quantiles with their bands (default) or the mean."),
+    _flag(
+        "output",
+        FromTable("rnnkit.nn.outputs:OUTPUTS"),
+        "What the network learns of each point: quantiles (default), the mean, or a distribution; "
+        "negative-binomial is for counts.",
+    ),
+    _flag(
+        "decode",
+        click.Choice(["direct", "recursive"]),
+        "Forecast all steps at once (default), or a season (or a part of one) at a time from those before it.",
+    ),
+    _flag("members", int, "Networks of the ensemble (default 4)."),
     _flag("val", float, "Share of the data, its last part, kept from fitting to judge by (default 0.1)."),
 )
 

@@ -8,14 +8,11 @@ dates written as the training file wrote them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Strings = np.ndarray[Any, Any]
-Datetimes = NDArray[np.datetime64]
+from rnnkit.data.dateparts import Dates, Datetimes, Parts, Whole, resolve
+from rnnkit.data.numbers import Strings
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -50,19 +47,6 @@ _MONTH_OF = {m[:3].lower(): i + 1 for i, m in enumerate(MONTHS)}
 _ISO = re.compile(r"%Y-%m(-%d([T ]%H:%M(:%S)?)?)?")
 
 
-@dataclass
-class Dates:
-    """Parsed dates: values [n] datetime64[s] (or [us] where seconds have fractions) and the style they came in.
-
-    ambiguous: day and month could be exchanged in every cell and neither reading is the more regular.
-    """
-
-    values: Datetimes
-    style: str
-    ambiguous: bool = False
-    notices: list[str] = field(default_factory=list)
-
-
 def parse_dates(cells: Strings, compact: bool = False) -> Dates | int | None:
     """Reads text cells [n] as dates written in one style, found from the first cell.
 
@@ -72,20 +56,20 @@ def parse_dates(cells: Strings, compact: bool = False) -> Dates | int | None:
     if not len(cells):
         return None
     first = str(cells[0])
-    style = _style_of(first, compact)
+    style = style_of(first, compact)
     if style is None:
         return None
     if _ISO.fullmatch(style) and (fast := _parse_iso(cells, len(first))) is not None:
         return Dates(fast, style)
     distinct, inverse = np.unique(cells, return_inverse=True)
-    found = _parse_distinct(distinct.tolist(), style)
+    found = _parse_distinct(distinct.tolist(), style, first)
     if isinstance(found, Dates):
         found.values = found.values[inverse]
         return found
-    return int(np.flatnonzero(np.isin(inverse, np.array(found)))[0])
+    return int(np.flatnonzero(np.isin(inverse, found))[0])
 
 
-def _style_of(text: str, compact: bool) -> str | None:
+def style_of(text: str, compact: bool) -> str | None:
     for form in _FORMS + (_COMPACT_FORMS if compact else ()):
         match = form.fullmatch(text)
         if match:
@@ -120,7 +104,7 @@ def _parse_iso(cells: Strings, length: int) -> Datetimes | None:
         return None
 
 
-def _pattern(style: str) -> tuple[re.Pattern[str], list[str]]:
+def pattern(style: str) -> tuple[re.Pattern[str], list[str]]:
     """The expression that reads a style, and its tokens in order of groups."""
     out, tokens, at = "", [], 0
     for token in _TOKEN.finditer(style):
@@ -135,87 +119,31 @@ def _pattern(style: str) -> tuple[re.Pattern[str], list[str]]:
     return re.compile(out + re.escape(style[at:]), re.ASCII | re.IGNORECASE), tokens
 
 
-def _parse_distinct(cells: list[str], style: str) -> Dates | list[int]:
-    """Dates of distinct cells, or the indices of those that cannot be read."""
-    pattern, tokens = _pattern(style)
-    matches = [pattern.fullmatch(c) for c in cells]
+def _parse_distinct(cells: list[str], style: str, first: str) -> Dates | Whole:
+    """Dates of distinct cells, or the indices of those that cannot be read; first: the first cell of the column."""
+    read, tokens = pattern(style)
+    matches = [read.fullmatch(c) for c in cells]
     bad = [i for i, m in enumerate(matches) if m is None]
     if bad:
-        return bad
-    parts = {t: [m[i + 1] for m in matches if m] for i, t in enumerate(tokens)}
-    notices: list[str] = []
-    styles = [style]
-    swappable = re.match(r"%d[-/.]%m", style) is not None
-    if swappable:
-        swapped = style.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
-        first, second = np.array(parts["d"], dtype=np.int64), np.array(parts["m"], dtype=np.int64)
-        if np.any(second > 12) and np.sum(second > 12) >= np.sum(first > 12):
-            styles = [swapped]
-        elif not np.any(first > 12) and "." not in style:
-            styles = [style, swapped]
-    readings = []
-    for candidate in styles:
-        if candidate != style:
-            parts = {**parts, "d": parts["m"], "m": parts["d"]}
-        values, wrong = _compose(parts, notices)
-        if wrong.size:
-            return wrong.tolist()
-        readings.append((values, _pad(candidate, parts)))
-    if len(readings) == 1:
-        order = "day" if readings[0][1].startswith(("%d", "%-d")) else "month"
-        if swappable:
-            notices.append(f"dates such as '{cells[0]}' read with the {order} first")
-        return Dates(*readings[0], notices=notices)
-    scores = [_regularity(values) for values, _ in readings]
-    best = int(np.argmax(scores))
-    if scores[best] - scores[1 - best] < 0.3:
-        return Dates(*readings[0], ambiguous=True)
-    order = ("day", "month")[best]
-    notices.append(f"dates such as '{cells[0]}' read with the {order} first, which makes their steps regular")
-    return Dates(*readings[best], notices=notices)
+        return np.array(bad)
+    texts = {t: [m[i + 1] for m in matches if m] for i, t in enumerate(tokens)}
+    numbers = {t: np.array([field_value(t, text) for text in found]) for t, found in texts.items()}
+    short = {t for t, found in texts.items() if any(len(text) == 1 for text in found)}
+    long_months = any(len(text) > 3 for text in texts.get("b", ()))
+    match = read.fullmatch(first)
+    zone = match[tokens.index("Z") + 1] if match and "Z" in tokens else ""
+    return resolve(Parts(numbers, short, first, zone, long_months), style)
 
 
-def _compose(parts: dict[str, list[str]], notices: list[str]) -> tuple[Datetimes, NDArray[np.int64]]:
-    """Fields of text → datetimes and the indices whose fields do not exist (month 13, 30 February, 25 o'clock)."""
-    n = len(next(iter(parts.values())))
-
-    def whole(token: str, default: int) -> NDArray[np.int64]:
-        return np.array(parts[token], dtype=np.int64) if token in parts else np.full(n, default, dtype=np.int64)
-
-    year = whole("Y", 1970)
-    if "y" in parts:  # POSIX: 69 to 99 are 1969 to 1999
-        year = whole("y", 0)
-        year += np.where(year < 69, 2000, 1900)
-        notices.append("years of two digits are read as 1969 to 2068")
-    month, day = whole("m", 1), whole("d", 1)
-    if "q" in parts:
-        month = 3 * whole("q", 1) - 2
-    names = parts.get("b") or parts.get("B")
-    if names:
-        month = np.array([_MONTH_OF[name[:3].lower()] for name in names], dtype=np.int64)
-    hour, minute, second = whole("H", 0), whole("M", 0), whole("S", 0)
-    good_hour = (hour >= 0) & (hour < 24)
-    if "p" in parts:
-        twelve = whole("I", 12)
-        good_hour = (twelve >= 1) & (twelve <= 12)
-        hour = twelve % 12 + 12 * np.array([p.lower() == "pm" for p in parts["p"]])
-    months = (year - 1970) * 12 + np.clip(month, 1, 12) - 1
-    start = months.astype("datetime64[M]")
-    length = ((start + 1).astype("datetime64[D]") - start.astype("datetime64[D]")).astype(np.int64)
-    good = good_hour & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length) & (minute < 60) & (second < 60)
-    seconds = (start.astype("datetime64[D]").astype(np.int64) + day - 1) * 86400 + hour * 3600 + minute * 60 + second
-    if "Z" in parts:
-        offsets = np.array([_offset(z) for z in parts["Z"]], dtype=np.int64)
-        if np.any(offsets != offsets[0]):
-            seconds = seconds - offsets
-            parts["Z"] = ["+00:00"] * n
-            notices.append("times with different offsets from UTC are converted to UTC")
-    values = seconds.astype("datetime64[s]")
-    if "f" in parts:
-        micro = np.array([int(f.ljust(6, "0")[:6]) for f in parts["f"]], dtype=np.int64)
-        if np.any(micro):
-            values = values.astype("datetime64[us]") + micro.astype("timedelta64[us]")
-    return values, np.flatnonzero(~good)
+def field_value(token: str, text: str) -> int:
+    """The number that a field of a date stands for: see `Parts`."""
+    if token in "bB":
+        return _MONTH_OF[text[:3].lower()]
+    if token == "p":
+        return int(text.lower() == "pm")
+    if token == "f":
+        return int(text.ljust(6, "0")[:6])
+    return _offset(text) if token == "Z" else int(text)
 
 
 def _offset(zone: str) -> int:
@@ -223,30 +151,6 @@ def _offset(zone: str) -> int:
         return 0
     digits = zone[1:].replace(":", "")
     return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
-
-
-def _pad(style: str, parts: dict[str, list[str]]) -> str:
-    """The style with its zone made literal and the tokens that were written without a leading zero marked."""
-    for together in ("md", "H", "I"):
-        if any(len(v) == 1 for token in together for v in parts.get(token, ())):
-            for token in together:
-                style = style.replace(f"%{token}", f"%-{token}")
-    if any(len(v) > 3 for v in parts.get("b", ())):
-        style = style.replace("%b", "%B")  # the first cell said May
-    if "Z" in parts:
-        style = style.replace("%Z", parts["Z"][0])
-    return style
-
-
-def _regularity(values: Datetimes) -> float:
-    """Share of the commonest step, counted in days or in months, whichever is the more even."""
-    ordered = np.unique(values)
-    if len(ordered) < 3:
-        return 0.0
-    months = ordered.astype("datetime64[M]")
-    same_day = np.unique(ordered.astype("datetime64[D]") - months.astype("datetime64[D]")).size == 1
-    steps = [np.diff(ordered).astype(np.int64)] + ([np.diff(months).astype(np.int64)] if same_day else [])
-    return max(float(np.unique(s, return_counts=True)[1].max() / len(s)) for s in steps)
 
 
 def format_dates(times: Datetimes, style: str) -> list[str]:

@@ -1,19 +1,22 @@
-"""Whether a file is a table, told by its name or by its first lines."""
+"""Whether a source is a table: a data frame, or a file with the name, the first bytes or the first lines of one."""
 
 from __future__ import annotations
 
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
-from rnnkit.data.source import Source
+from rnnkit.data.source import PARQUET, Source, is_frame
 
-ENDINGS = (".csv", ".tsv", ".tab")
+ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 _HEAD = 65536
 
 
-def looks_like_table(source: Source) -> bool:
-    """True for a name that ends as tables do, or first lines that agree in their separators and hold numbers."""
+def looks_like_table(source: Source | Any) -> bool:
+    """True for a data frame, a name that ends as tables do, or first lines with the same separators and numbers."""
+    if is_frame(source):
+        return True
     if isinstance(source, str | os.PathLike):
         name = Path(source).name.lower().removesuffix(".gz")
         if name.endswith(ENDINGS):
@@ -29,6 +32,8 @@ def looks_like_table(source: Source) -> bool:
         at = source.tell()
         head = source.read(_HEAD)
         source.seek(at)
+    if head.startswith(PARQUET):
+        return True
     if head[:2] == b"\x1f\x8b":
         try:
             head = zlib.decompressobj(31).decompress(head, _HEAD)  # 31: with gzip's header; the rest is not there

@@ -9,6 +9,8 @@ import os
 import re
 import sys
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,12 +20,17 @@ Source = str | os.PathLike[str] | BinaryIO
 Bytes = bytes | mmap.mmap
 MAPPED = 1 << 20
 """Bytes from which on a file is mapped into memory."""
+BLOCK = 1 << 22
+"""Bytes of text decoded at a time."""
+
+PARQUET = b"PAR1"
+"""What a Parquet file begins with."""
 
 _FOREIGN = (
+    (PARQUET, "a Parquet file", "it holds a table and no text"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "save it as CSV or plain text"),
     (b"%PDF", "a PDF", "save it as plain text"),
-    (b"PAR1", "a Parquet file", "write it as CSV"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it first"),
     (b"\xfd7zXZ\x00", "compressed by xz", "unpack it first"),
     (b"BZh", "compressed by bzip2", "unpack it first"),
@@ -37,6 +44,11 @@ _BOMS = (
 )
 _SEEN = re.compile(rb"\S")
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
+
+
+def is_frame(source: object) -> bool:
+    """Whether a source is neither a path nor a stream: a data frame or a mapping of arrays."""
+    return not isinstance(source, str | os.PathLike) and not hasattr(source, "read")
 
 
 def suggest(name: str, known: list[str]) -> str:
@@ -146,6 +158,54 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
     line = _line(data, at)
     notice = f"{label} is not UTF-8 (byte 0x{data[at]:02x} on line {line}); read as {name}"
     return text, name, [notice]
+
+
+@dataclass
+class Text:
+    """A decoded file as UTF-8: its bytes from `start` on, the encoding that it had, and what is worth saying."""
+
+    data: Bytes
+    start: int
+    encoding: str
+    notices: list[str]
+
+    def blocks(self, start: int | None = None) -> Iterator[str]:
+        """The text from `start` on in pieces of some megabytes that end with a line."""
+        at = self.start if start is None else start
+        while at < len(self.data):
+            stop = self.data.find(b"\n", at + BLOCK) + 1 or len(self.data)
+            yield str(self.data[at:stop], "utf-8")
+            at = stop
+
+    def head(self, lines: int) -> str:
+        """The first lines, none of them cut."""
+        end = self.start
+        for _ in range(lines):
+            end = self.data.find(b"\n", end) + 1
+            if not end:
+                return str(self.data[self.start :], "utf-8")
+        return str(self.data[self.start : end], "utf-8")
+
+
+def open_text(data: Bytes, label: str, encoding: str | None = None) -> Text:
+    """Bytes as `decode` would have them, without a second copy where they are UTF-8 already; raises what it does."""
+    utf8 = (encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    start = 3 if data[:3] == b"\xef\xbb\xbf" else 0
+    other = any(data[:4].startswith(bom) for bom, name in _BOMS if name != "utf-8-sig")
+    if len(data) >= MAPPED and utf8 and not other and data.find(b"\x00") < 0 and _is_utf8(data, start):
+        decode(data[:4096] if _SEEN.search(data[start:4096]) else data[:], label, "latin-1")  # refuses what is no text
+        return Text(data, start, encoding or "utf-8", [])
+    text, encoding, notices = decode(data, label, encoding)
+    return Text(text.encode(), 0, encoding, notices)
+
+
+def _is_utf8(data: Bytes, start: int) -> bool:
+    try:
+        for _ in Text(data, start, "", []).blocks():
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _line(data: Bytes, at: int) -> int:

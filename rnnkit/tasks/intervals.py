@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -31,37 +32,46 @@ def at_levels(answer: np.ndarray, levels: Sequence[float], wanted: Sequence[floa
     through the logarithms, for values that are all above 0.
     """
     y = np.log(answer) if log else answer
-    scores, at = _scores(levels), _scores(wanted)
-    right = np.clip(np.searchsorted(scores, at), 1, len(scores) - 1)
-    left = right - 1
-    share = (at - scores[left]) / (scores[right] - scores[left])
-    out = y[..., left] + share * (y[..., right] - y[..., left])
+    left, share, same = _places(tuple(levels), tuple(wanted))
+    low = y[..., left]
+    out = low + share * (y[..., left + 1] - low)
     out = np.exp(np.minimum(out, 700.0)) if log else out
-    for i, k in np.argwhere(np.isclose(at[:, None], scores, rtol=0, atol=1e-9)):
+    for i, k in same:
         out[..., i] = answer[..., k]  # to the bit
     return out
 
 
 def interval_columns(
-    answer: np.ndarray, levels: Sequence[float], wanted: Sequence[float] = BANDS, log: bool = False
+    answer: np.ndarray,
+    levels: Sequence[float],
+    wanted: Sequence[float] = BANDS,
+    log: bool = False,
+    middle: str = "median",
 ) -> dict[str, np.ndarray]:
     """The columns of forecasts ``answer [B,H,Q]``: ``median``, then ``lo80``, ``hi80`` ... in the order ``wanted``.
 
-    ``levels [Q]`` are those of the quantiles, ascending, of which 0.5 is one; without any the answer is a mean, the
-    only column. ``wanted``: how many percent each band is to hold. Columns are ``[B,H]``.
+    ``levels [Q]`` are those of the quantiles, ascending, of which 0.5 is one; ``middle`` is what that is called where
+    it is a mean. ``wanted``: how many percent each band is to hold. Columns are ``[B,H]``.
 
     >>> list(interval_columns(np.zeros((1, 2, 3)), [0.1, 0.5, 0.9], [50, 99.5]))
     ['median', 'lo50', 'hi50', 'lo99.5', 'hi99.5']
     """
-    if not len(levels):
-        return {"mean": answer[..., 0]}
     bands = check_levels(wanted)
     edges = [(1 + side * level / 100) / 2 for level in bands for side in (-1, 1)]
     found = at_levels(answer, levels, [0.5, *edges], log)
-    names = ["median", *(f"{side}{level:g}" for level in bands for side in ("lo", "hi"))]
+    names = [middle, *(f"{side}{level:g}" for level in bands for side in ("lo", "hi"))]
     return {name: found[..., i] for i, name in enumerate(names)}
 
 
-def _scores(levels: Sequence[float]) -> np.ndarray:
-    """Normal scores of levels between 0 and 1."""
-    return np.array([NORMAL.inv_cdf(level) for level in levels])
+@lru_cache
+def _places(
+    levels: tuple[float, ...], wanted: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """Of each level that is wanted: the quantile to its left, how far it lies from there to the next in normal scores.
+
+    Last, which of those wanted are trained ones: (wanted, trained).
+    """
+    scores, at = (np.array([NORMAL.inv_cdf(level) for level in one]) for one in (levels, wanted))
+    left = np.clip(np.searchsorted(scores, at), 1, len(scores) - 1) - 1
+    same = [(i, k) for i, a in enumerate(at) for k, b in enumerate(scores) if abs(a - b) < 1e-9]
+    return left, (at - scores[left]) / (scores[left + 1] - scores[left]), same

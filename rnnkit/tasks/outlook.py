@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,15 +13,17 @@ from rnnkit.tasks import Forecast
 from rnnkit.tasks.intervals import interval_columns
 from rnnkit.tasks.windows import Window
 
+MOST = 100
+"""Times the trained horizon that a forecast may be prolonged to, from its own medians."""
 
-def check_horizon(asked: int | None, window: Window) -> int:
-    """The steps to forecast; ``UsageError`` where they are more than the network gives."""
-    if asked is not None and not 1 <= asked <= window.horizon:
+
+def check_horizon(asked: int | None, trained: int) -> int:
+    """The steps to forecast; ``UsageError`` where they are more than can be meant."""
+    if asked is not None and not 1 <= asked <= MOST * trained:
         raise UsageError(
-            f"--horizon is from 1 to the {window.horizon} steps that the run was trained for, not {asked}; "
-            "train with a larger --horizon for more"
+            f"--horizon is from 1 to {MOST * trained}, {MOST} times the steps that the run was trained for, not {asked}"
         )
-    return asked or window.horizon
+    return asked or trained
 
 
 def chosen(series: SeriesSet, ids: Sequence[str] | None) -> list[int]:
@@ -45,17 +46,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
-def picked(series: SeriesSet, at: Sequence[int]) -> SeriesSet:
-    """Some of the series."""
-    if list(at) == list(range(len(series))):
-        return series
-    lists = {
-        name: [getattr(series, name)[i] for i in at]
-        for name in ("names", "targets", "values", "past", "times", "future", "ahead")
-    }
-    return replace(series, **lists, static=series.static[list(at)])
-
-
 def check_lengths(series: SeriesSet, minimum: int) -> None:
     """``DataError`` for the first series too short to forecast from."""
     for name, target, v in zip(series.names, series.targets, series.values, strict=True):
@@ -66,12 +56,43 @@ def check_lengths(series: SeriesSet, minimum: int) -> None:
             )
 
 
-def as_forecast(
-    series: SeriesSet, answer: np.ndarray, window: Window, interval: Sequence[float], notices: list[str]
-) -> Forecast:
+def say_unknown(series: SeriesSet, horizon: int) -> None:
+    """A notice where inputs that have to be known in advance are not, for all steps."""
+    short = min(len(ahead) for ahead in series.ahead)
+    if series.future_names and short < horizon:
+        series.notices.append(
+            f"{', '.join(series.future_names)} {'are' if len(series.future_names) > 1 else 'is'} known for {short} of "
+            f"{horizon} steps ahead and counted as missing after that; rnnkit predict RUN --template writes the rows"
+        )
+
+
+def template(series: SeriesSet, horizon: int) -> dict[str, list[str]]:
+    """The rows after each series as columns of text: ids, times, inputs known in advance as far as they are, targets.
+
+    What is to be filled in is empty, and so are the targets.
+    """
+    time, ids = series.time_name or "t", series.id_name
+    columns: dict[str, list[str]] = {
+        name: [] for name in (ids, time, *series.future_names, *series.target_names) if name
+    }
+    first = {name: i for i, name in reversed(list(enumerate(series.names)))}
+    for name, i in sorted(first.items(), key=lambda pair: pair[1]):
+        known = series.future[i][len(series.values[i]) :][:horizon]
+        columns[time] += series.freq.format(series.freq.future(series.times[i][-1], horizon))
+        if ids is not None:
+            columns[ids] += [name] * horizon
+        for k, column in enumerate(series.future_names):
+            given = [f"{value:.15g}" for value in known[:, k].tolist()]
+            columns[column] += given + [""] * (horizon - len(given))
+        for target in series.target_names:
+            columns[target] += [""] * horizon
+    return columns
+
+
+def as_forecast(series: SeriesSet, answer: np.ndarray, window: Window, interval: Sequence[float]) -> Forecast:
     """The forecast that quantiles ``answer [S,H,Q]`` of the steps after each series are."""
     H, shown = answer.shape[1], max(3 * window.horizon, window.context)
-    columns = interval_columns(answer, window.quantiles, interval, log=window.log_floor > 0)
+    columns = interval_columns(answer, window.quantiles, interval, log=window.log_floor > 0, middle=window.middle)
     ahead = [series.freq.future(t[-1], H) for t in series.times]
     return Forecast(
         series.time_name or "t",
@@ -82,6 +103,6 @@ def as_forecast(
         [{name: values[i] for name, values in columns.items()} for i in range(len(series))],
         history=[v[-shown:] for v in series.values],
         history_times=[series.freq.format(t[-shown:]) for t in series.times],
-        notices=notices,
+        notices=series.notices,
         stamps=ahead,
     )

@@ -1,0 +1,113 @@
+"""Text → numbers: decimal commas, marks between thousands, marks of missing values."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Strings = np.ndarray[Any, Any]
+Floats = NDArray[np.float64]
+TEXT = np.dtypes.StringDType()
+
+MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
+
+PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+DOT_DECIMAL = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?", re.ASCII)
+INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_SPACED = re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f\u2009']\d{3})+([.,]\d*)?")
+_SPACES = str.maketrans("", "", " \u00a0\u202f\u2009'")
+
+
+@dataclass
+class Parsed:
+    """Numbers of one column: values float64 [rows], NaN where missing or unusable, ±inf where too large.
+
+    missing: cells without a value; wrong: the row of the first unusable cell, or None; grouped: the mark between
+    thousands that was met, or ''.
+    """
+
+    values: Floats
+    missing: int
+    wrong: int | None = None
+    grouped: str = ""
+
+
+def is_missing(cells: Strings) -> NDArray[np.bool_]:
+    """True where a cell is blank or a usual mark for no value (NA, NaN, null, none, ?)."""
+    short = np.strings.str_len(cells) <= max(map(len, MISSING))
+    found = np.zeros(len(cells), dtype=np.bool_)
+    found[short] = np.isin(np.strings.lower(cells[short]), np.array(MISSING, dtype=TEXT))
+    return found
+
+
+def parse_numbers(text: Strings, decimal: str, separator: str, counts: NDArray[np.int64] | None = None) -> Parsed:
+    """Cells [rows] as numbers; counts: how often each stands in the column where only different ones are given."""
+    missing = is_missing(text)
+    values = np.full(len(text), np.nan)
+    present = np.flatnonzero(~missing)
+    cells = text[present]
+    plain = cells
+    if decimal == "," and not np.any(np.strings.find(cells, ".") >= 0):
+        plain = np.strings.replace(cells, ",", ".")
+    grouped, found = "", None
+    if (decimal == "." or plain is not cells) and not np.any(np.strings.find(cells, "_") >= 0):
+        found = _floats(plain)
+    if found is None:
+        careful = _Careful(cells.tolist(), decimal, separator, None if counts is None else counts[present].tolist())
+        found, grouped = careful.values, careful.grouped
+    values[present] = found
+    wrong = present[~np.isfinite(found)]
+    return Parsed(values, int(missing.sum()), int(wrong[0]) if wrong.size else None, grouped)
+
+
+def _floats(cells: Strings) -> Floats | None:
+    try:
+        with np.errstate(over="ignore"):
+            return cells.astype(np.float64)
+    except ValueError:
+        return None
+
+
+class _Careful:
+    """The slow way from cells to numbers: decimal commas and marks between thousands; NaN where neither fits."""
+
+    def __init__(self, cells: list[str], decimal: str, separator: str, counts: list[int] | None) -> None:
+        self.grouped = ""
+        commas = [c for c in cells if "," in c]
+        dots = [c for c in cells if "." in c]
+        if commas and dots:
+            last: Counter[str] = Counter()
+            for c, count in zip(cells, counts or [1] * len(cells), strict=True):
+                if "," in c and "." in c:
+                    last["," if c.rfind(",") > c.rfind(".") else "."] += count
+            decimal = last.most_common(1)[0][0] if last else decimal
+        elif commas:
+            # In a comma-separated file '1,234' is English for 1234, '12,5' can only be a decimal comma.
+            grouped = all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", c) for c in commas)
+            several = any(c.count(",") > 1 for c in commas)
+            decimal = "." if grouped and (several or (decimal == "." and separator == ",")) else ","
+        elif dots and not all(re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+", c) for c in dots):
+            decimal = "."
+        group = "," if decimal == "." else "."
+        groups = re.compile(rf"[+-]?\d{{1,3}}({re.escape(group)}\d{{3}})+({re.escape(decimal)}\d*)?", re.ASCII)
+        self.values = np.array([self._one(c, decimal, group, groups) for c in cells], dtype=np.float64)
+
+    def _one(self, cell: str, decimal: str, group: str, groups: re.Pattern[str]) -> float:
+        if groups.fullmatch(cell):
+            self.grouped = group
+            cell = cell.replace(group, "")
+        elif group in cell:
+            return np.nan
+        if _SPACED.fullmatch(cell):
+            self.grouped = "space" if "'" not in cell else "'"
+            cell = cell.translate(_SPACES)
+        cell = cell.replace("\u2212", "-").replace(decimal, ".")
+        if INFINITE.fullmatch(cell):
+            return float(cell)
+        return float(cell) if PLAIN.fullmatch(cell) else np.nan

@@ -1,0 +1,57 @@
+"""What is worth saying of the numbers: too large, missing, marks of missing, constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.data.roles import Roles
+from rnnkit.data.tables import Table
+from rnnkit.errors import DataError
+
+LARGEST = 1e150  # numbers beyond it cannot be squared
+
+
+def refuse_huge(table: Table, names: list[str]) -> None:
+    """DataError for numbers so large that errors cannot be squared."""
+    for name in names:
+        numbers, _ = table.parse(name)
+        huge = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if huge.size:
+            raise DataError(
+                f"{table.where(int(huge[0]), name)}: numbers up to {LARGEST:g} were expected, found "
+                f"{numbers[huge[0]]:g}; give the column in a larger unit"
+            )
+
+
+def say_missing(table: Table, roles: Roles, notices: list[str]) -> None:
+    """Counts missing values, and points at numbers that look like marks for missing."""
+    for name in (*roles.numeric, *roles.static):
+        gone = np.isnan(table.numeric(name)) if name in roles.numeric else table.is_missing(name)
+        if count := int(gone.sum()):
+            notices.append(
+                f"column '{name}': {count} missing value{'s' * (count > 1)} "
+                f"({count / table.rows:.1%}, first on {table.at(int(np.argmax(gone)))})"
+            )
+        if name in roles.numeric and (mark := _missing_mark(table, name)):
+            notices.append(mark)
+
+
+def _missing_mark(table: Table, name: str) -> str:
+    """A notice on a repeated number far from all others, or the only negative one: perhaps a mark for missing."""
+    numbers, _ = table.parse(name)
+    present = numbers[np.isfinite(numbers)]
+    if len(np.unique(present[:1000])) <= 3 and len(np.unique(present)) <= 3:  # a switch or a class
+        return ""
+    for extreme in (present.min(), present.max()):
+        rest = present[present != extreme]
+        count = len(present) - len(rest)
+        if count < 3 or rest.size < 3:
+            continue
+        low, high = rest.min(), rest.max()
+        distance = low - extreme if extreme < low else extreme - high
+        if (extreme < 0 <= low and len(np.unique(rest)) > 3) or distance > 5 * (high - low):
+            return (
+                f"column '{name}': {extreme:g} stands {count} times apart from the others ({low:g} to {high:g}); "
+                "if it means missing, leave those cells empty"
+            )
+    return ""
