@@ -234,7 +234,7 @@ def _round_places(span: tuple[int, int], text: Callable[[list[int]], list[str]])
     first, last = span
     found = []
     for share in (0.5, 0.25, 0.75):
-        centre, reach = first + share * (last - first), 0.08 * (last - first)
+        centre, reach = first + share * (last - first), 0.1 * (last - first)
         near = sorted(range(math.ceil(centre - reach), math.floor(centre + reach) + 1), key=lambda p: abs(p - centre))
         names = dict(zip(near, text(near), strict=True)) if near else {}
         found += [max(near, key=lambda p: _zeros(names[p]))] if near else []
