@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +15,12 @@ from rnnkit.run import Run
 from rnnkit.tasks import Backtest, Forecast
 
 
-def picture(path: Path, found: Forecast | Backtest | None, run: Run | None = None) -> None:
-    """A forecast, a backtest, or else the losses of a run, as a file."""
+def picture(path: Path, found: Forecast | None, run: Run | None = None) -> None:
+    """A forecast, or else the losses of a run, as a file."""
     from rnnkit import plots
 
-    if isinstance(found, Forecast):
+    if found is not None:
         plots.forecast(found, path)
-    elif isinstance(found, Backtest):
-        plots.evaluation(found, path)
     else:
         assert run is not None
         plots.loss(run.read_log(), path)
@@ -60,13 +59,29 @@ def forecast(found: Forecast) -> None:
         _write(chart)
 
 
-def backtest(found: Backtest) -> None:
-    """The last folds of a series (of several the median one by error) and how well the bands hold."""
+def evaluation(found: dict[str, Any], names: Sequence[str], path: Path | None, *, seen: bool) -> None:
+    """The backtest of an evaluation beside its best baseline: as a file, and where it is seen on the terminal."""
+    shown, rule = views.only(found["backtest"], names), found["baseline"]
+    if seen:
+        console.write()
+        backtest(shown, rule)
+    if path is not None:
+        from rnnkit import plots
+
+        plots.evaluation(shown, path, rule=rule)
+        console.note(f"wrote {path}")
+
+
+def backtest(found: Backtest, rule: str | None = None) -> None:
+    """The last folds of a series and how well the bands hold; of several series the median one by error over a rule's.
+
+    rule: a baseline, the best one if None.
+    """
     width, unicode = console.width(), console.unicode_output()
     used = [int(i) for i in np.unique(found.series)]
     series, which = used[0], ""
     if len(used) > 1:
-        middle = dict(views.extremes(views.by_series(found, views.best_baseline(found)), 1))["median"]
+        middle = dict(views.extremes(views.by_series(found, rule or views.best_baseline(found)), 1))["median"]
         series = middle[0] if middle else used[0]
         which = f", {'the median one by error' if middle else 'the first'} of {len(used):,} series"
     chart = backtest_chart(found, series, width=width, unicode=unicode)
