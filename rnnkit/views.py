@@ -125,11 +125,16 @@ def scales(backtest: Backtest) -> Floats:
     return np.where(found > 0, found, np.nan)
 
 
-def best_baseline(backtest: Backtest) -> str | None:
-    """The simple rule with the smallest mean error, series of different size weighing alike; None without rules."""
+def ranked(backtest: Backtest) -> list[str]:
+    """The simple rules, the one with the smallest mean error first, series of different size weighing alike."""
     scale = scales(backtest)[backtest.series][:, None] if len(backtest.labels) > 1 else 1.0
     found = {name: mean(e / scale) for name, e in errors(backtest).items() if name}
-    return min(found, key=lambda name: (math.isnan(found[name]), found[name]), default=None)
+    return sorted(found, key=lambda name: (math.isnan(found[name]), found[name]))
+
+
+def best_baseline(backtest: Backtest) -> str | None:
+    """The first of ``ranked``, None without rules."""
+    return next(iter(ranked(backtest)), None)
 
 
 def by_window(backtest: Backtest) -> Floats:

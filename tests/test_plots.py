@@ -454,9 +454,18 @@ def test_coverage_and_errors_are_what_they_are(monkeypatch, tmp_path):
     assert shares.mean() == pytest.approx(100 * share)
     shaded = by_step.patches[0].get_extents().height
     assert shaded > 0
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["forecast", "naive", "drift"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["forecast", "drift", "naive"]
     assert error.get_title(loc="left") == "Mean error by step, in mean changes per step"
     assert error.get_ylim()[0] == 0
+
+
+def test_the_three_best_rules_stand_beside_the_errors(monkeypatch, tmp_path):
+    figures = axes_of(monkeypatch)
+    found = made(series=2, folds=30)
+    for n, name in enumerate(("a", "b", "c", "d")):
+        found.baselines[name] = found.actual + (4 - n) / 10
+    plots.coverage(found, tmp_path / "x.png")
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["forecast", "d", "c", "b"]
 
 
 def test_few_windows_tell_little_of_coverage(monkeypatch, tmp_path):

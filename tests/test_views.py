@@ -84,6 +84,7 @@ def test_errors_by_series_window_and_step():
 def test_the_best_rule_is_found_over_series_of_any_size():
     found = made(series=2, folds=4)
     found.baselines["naive"] = found.actual + np.where(found.series == 0, 0.01, 900.0)[:, None]
+    assert views.ranked(found) == ["drift", "naive"]
     assert views.best_baseline(found) == "drift"
     found.values[1] = found.values[1] * 1e6  # its changes are so large that 900 is nothing
     assert views.best_baseline(found) == "naive"
