@@ -40,7 +40,8 @@ def matching(labels: Sequence[str], names: Sequence[str]) -> list[int]:
         here = [i for i, one in enumerate(labels) if fnmatchcase(one, name) or fnmatchcase(one, f"{name} · *")]
         if not here:
             some = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
-            raise UsageError(f"no series is called {name!r}; there are {len(labels):,}: {some}")
+            are = "is" if len(labels) == 1 else "are"
+            raise UsageError(f"no series is called {name!r}; there {are} {len(labels):,}: {some}")
         found.update(here)
     return sorted(found)
 

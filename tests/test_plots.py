@@ -1,18 +1,15 @@
 """Charts as files: what is drawn where, the same bytes every time, nothing global touched."""
 
 import doctest
-import struct
 import sys
 from itertools import pairwise
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from backtests import made
+from pictures import axes_of, png_size, titles
 
-from rnnkit import metrics, plots
-from rnnkit.console import number
+from rnnkit import plots
 from rnnkit.errors import UsageError
 from rnnkit.tasks import Forecast
 
@@ -30,19 +27,6 @@ def fan(n, H, names=("",), mean=False):
     before = [f"2024-01-{1 + i % 28:02d}" for i in range(n)]
     shared = [times for _ in names], [columns for _ in names], history, [before for _ in names]
     return Forecast("day", "shop" if len(names) > 1 else "", list(names), ["$sales$"] * len(names), *shared)
-
-
-def axes_of(monkeypatch):
-    """Collects the figures that are saved."""
-    figures = []
-    monkeypatch.setattr(plots.sheet, "_save", lambda figure, path: figures.append(figure))
-    return figures
-
-
-def png_size(path):
-    content = Path(path).read_bytes()
-    assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    return struct.unpack(">II", content[16:24])
 
 
 @pytest.mark.parametrize(("n", "H"), [(0, 1), (1, 1), (5, 2), (60, 12), (3000, 365)])
@@ -79,10 +63,6 @@ def test_what_is_drawn(monkeypatch, tmp_path):
     names = [text.get_text() for text in axes.get_xticklabels()]
     assert names[-1] == "2024-02-12"
     assert r"\$sales\$" in axes.get_title(loc="left")
-
-
-def titles(figure):
-    return [axes.get_title(loc="left") for axes in figure.axes if axes.axison]
 
 
 @pytest.mark.parametrize("count", [2, 4, 5, 9, 24])
@@ -374,123 +354,3 @@ def test_losses_of_two_trainings_and_their_difference(tmp_path, monkeypatch):
     above, below = figures[0].axes
     assert [text.get_text() for text in above.get_legend().get_texts()] == ["a", "b", "training", "held out"]
     np.testing.assert_allclose(below.lines[1].get_xydata(), [(1, 0.5), (2, 0.5), (5, 0.5)])
-
-
-# -- backtests ------------------------------------------------------------------------------------
-
-
-def test_folds_stand_in_a_row_over_what_came(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(folds=6)
-    plots.backtest(found, tmp_path / "x.png")
-    (figure,) = figures
-    (axes,) = figure.axes
-    assert figure.get_suptitle() == "s0: all 6 folds"
-    data = axes.lines[0]
-    start, cut = int(data.get_xdata()[0]), found.cuts[0]
-    np.testing.assert_array_equal(data.get_ydata(), found.values[0][start:])
-    assert data.get_zorder() > max(line.get_zorder() for line in axes.lines[1:])
-    forecast = next(line for line in axes.lines if line.get_label() == "forecast (median)")
-    np.testing.assert_allclose(forecast.get_ydata(), [found.values[0][cut - 1], *found.columns["median"][0]])
-    assert list(forecast.get_xdata()) == list(range(cut - 1, cut + 4))
-    solid = [line.get_color() for line in axes.lines if len(line.get_xdata()) == 5]
-    assert solid == [plots.sheet.BLUE, plots.sheet.GREEN] * 3
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["data", "95 %", "80 %", "forecast (median)", "drift"]
-    drift = next(line for line in axes.lines if line.get_label() == "drift")
-    np.testing.assert_allclose(drift.get_ydata(), found.baselines["drift"][0])
-
-
-def test_of_5000_origins_the_last_and_the_extreme_ones_are_shown(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(folds=5000, stride=1, H=24)
-    plots.backtest(found, tmp_path / "x.png")
-    (figure,) = figures
-    assert figure.get_suptitle() == "s0: the last 8 folds that do not overlap, of 5,000"
-    row, *panels = figure.axes
-    assert len(row.collections) == 16
-    error = np.abs(found.columns["median"] - found.actual).mean(axis=1)
-    for axes, place in zip(panels, (error.argmin(), None, error.argmax()), strict=True):
-        if place is not None:
-            assert f"from {found.cuts[place]}: error {error[place]:.3g}"[:20] in axes.get_title(loc="left")
-            came = next(line for line in axes.lines if line.get_color() == plots.sheet.ORANGE)
-            np.testing.assert_array_equal(came.get_ydata(), found.actual[place])
-    assert [axes.get_title(loc="left").split()[0] for axes in panels] == ["best", "median", "worst"]
-
-
-def test_a_few_series_have_a_row_each_with_their_error(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(series=3)
-    plots.backtest(found, tmp_path / "x.png")
-    ratio = [float(np.abs(found.columns["median"] - found.actual)[found.series == i].mean() / 0.5) for i in range(3)]
-    assert titles(figures[0]) == [f"s{i}: error {number(r, 3)} of drift's" for i, r in enumerate(ratio)]
-
-
-def test_of_many_series_the_best_median_and_worst_are_shown(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(series=400, folds=2)
-    plots.backtest(found, tmp_path / "x.png")
-    assert figures[0].get_suptitle() == "Best, median and worst of 400 series: error / drift's, last 2 folds"
-    shown = titles(figures[0])
-    assert [title.split(":")[0] for title in shown] == ["best", "median", "worst"] * 3
-    ratio = np.array([np.abs(found.columns["median"] - found.actual)[found.series == i].mean() for i in range(400)])
-    assert any(f"best: s{ratio.argmin()}," in title for title in shown)
-    assert any(f"worst: s{ratio.argmax()}," in title for title in shown)
-
-
-def test_coverage_and_errors_are_what_they_are(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(series=2, folds=100)
-    plots.coverage(found, tmp_path / "x.png")
-    (figure,) = figures
-    assert figure.get_suptitle() == "200 windows of 4 steps; shaded: what chance allows an honest band"
-    diagonal, by_step, error = figure.axes
-    bands = {line.get_label(): line for line in diagonal.lines if line.get_marker() == "D"}
-    share = metrics.coverage(found.actual, found.columns["lo80"], found.columns["hi80"])
-    point = bands[f"inside the 80 % band: {100 * share:.0f} %"]
-    assert (list(point.get_xdata()), list(point.get_ydata())) == ([80.0], [pytest.approx(100 * share)])
-    shares, edges, _ = by_step.patches[1].get_data()
-    assert list(edges) == [0.5, 1.5, 2.5, 3.5, 4.5]
-    assert shares.mean() == pytest.approx(100 * share)
-    shaded = by_step.patches[0].get_extents().height
-    assert shaded > 0
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["forecast", "drift", "naive"]
-    assert error.get_title(loc="left") == "Mean error by step, in mean changes per step"
-    assert error.get_ylim()[0] == 0
-
-
-def test_the_three_best_rules_stand_beside_the_errors(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    found = made(series=2, folds=30)
-    for n, name in enumerate(("a", "b", "c", "d")):
-        found.baselines[name] = found.actual + (4 - n) / 10
-    plots.coverage(found, tmp_path / "x.png")
-    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["forecast", "d", "c", "b"]
-
-
-def test_few_windows_tell_little_of_coverage(monkeypatch, tmp_path):
-    figures = axes_of(monkeypatch)
-    plots.coverage(made(folds=6), tmp_path / "x.png")
-    title = "6 windows of 4 steps, all steps taken together; too few to tell how well bands hold"
-    assert figures[0].get_suptitle() == title
-    plots.coverage(made(folds=6, bands=False), tmp_path / "x.png")
-    (axes,) = figures[1].axes
-    assert axes.get_title(loc="left") == "Mean error by step"
-
-
-@pytest.mark.parametrize("kind", ["one", "overlapping", "few", "many", "mean", "nothing came", "720"])
-def test_the_page_of_an_evaluation(tmp_path, kind):
-    found = {
-        "one": lambda: made(folds=1),
-        "overlapping": lambda: made(folds=30, stride=1),
-        "few": lambda: made(series=2, folds=2, H=1),
-        "many": lambda: made(series=7, folds=1),
-        "mean": lambda: made(folds=2, bands=False, rules=()),
-        "nothing came": lambda: made(series=5, folds=2),
-        "720": lambda: made(folds=3, H=720),
-    }[kind]()
-    if kind == "nothing came":
-        found.actual[:] = np.nan
-    for name in "ab":
-        plots.evaluation(found, tmp_path / f"{name}.svg")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
