@@ -29,7 +29,7 @@ FLOORS = (
     ),
     ("api",),
     ("tasks",),
-    ("training", "progress", "job", "events"),
+    ("training", "prefetch", "progress", "job", "events"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),
