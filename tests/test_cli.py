@@ -499,6 +499,21 @@ def test_what_only_forecasts_have_is_refused_elsewhere(here, option):
     assert not Path("x.csv").exists()
 
 
+def test_evaluate_draws_its_folds(here):
+    pytest.importorskip("matplotlib", reason="the plot extra is not installed")
+    line = ("evaluate", "runs/sales", "sales.csv", "--folds", 3, "--against", "simple")
+    done = ok(*line, "--plot", "folds.svg", "--series", "sal*")
+    assert done.stdout == ok(*line).stdout  # piped, the chart is in the file alone
+    assert done.stderr.endswith("wrote folds.svg\n")
+    assert Path("folds.svg").read_text().startswith("<?xml")
+    assert json.loads(ok(*line, "--plot", "folds.png", "--json").stdout)["windows"] == 3
+    unknown = run(*line, "--plot", "x.svg", "--series", "costs")
+    assert (unknown.exit_code, Path("x.svg").exists()) == (2, False)
+    assert "no series is called 'costs'; there is 1: sales" in unknown.stderr
+    text = run("evaluate", "runs/chat", "chat.txt", "--plot", "x.png")
+    assert (text.exit_code, "--plot belongs to forecasts" in text.stderr) == (2, True)
+
+
 # -- info, check, example, completion ----------------------------------------------------------------
 
 

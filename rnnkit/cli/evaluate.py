@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ EVERY = 10.0
         "rnnkit evaluate runs/energy energy.csv",
         "rnnkit evaluate runs/energy energy.csv --folds 5 --stride 24 --by step",
         "rnnkit evaluate runs/energy energy.csv --refit --folds 3 -o folds.csv",
+        "rnnkit evaluate runs/energy energy.csv --plot folds.png",
         "rnnkit evaluate runs/chat chat.txt --json",
     )
 )
@@ -42,6 +44,15 @@ EVERY = 10.0
 @click.option("--by", type=click.Choice(["series", "step"]), help="Add the metrics of each series, or of each step.")
 @click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write every forecast as CSV into FILE.")
 @options.force
+@options.plot
+@click.option(
+    "--series",
+    type=options.Columns(),
+    multiple=True,
+    metavar="NAME",
+    callback=options.split_columns,
+    help="Series to draw, repeated or separated by commas, such as H1 or 'H1*'; by default the best and the worst.",
+)
 @options.running
 @options.as_json
 @click.pass_context
@@ -51,6 +62,8 @@ def evaluate(
     data: str,
     out: Path | None,
     force: bool,
+    plot: Path | None,
+    series: list[str] | None,
     threads: int | str | None,
     backend: str | None,
     json: bool,
@@ -69,30 +82,35 @@ def evaluate(
     The run beats a baseline only where that is certain to 95 %: of runs that are no better, at most 5 in 100 are said
     to beat it.
     """
-    from rnnkit import api
-    from rnnkit.cli import results, scores
-    from rnnkit.outputs import ready
+    from rnnkit import api, console, outputs, plots
+    from rnnkit.cli import drawing, results, scores
 
     if out is not None:
-        ready(out, force)
+        outputs.ready(out, force)
+    if plot is not None:
+        plots.ready(plot)
     model = api.load(run, backend=backend or "auto", threads=threads or "auto")
     results.note_unjudged(model)
     given = {name: value for name, value in settings.items() if value}
     if model.task == "forecast":
-        given |= _of_forecasts(model, given, out, {"backend": backend, "threads": threads})
+        seen = console.terminal(sys.stdout) and not json
+        keep = seen or out is not None or plot is not None
+        given |= _of_forecasts(model, given, keep, {"backend": backend, "threads": threads})
     else:
-        _refuse(ctx, {**given, "out": out}, model.task)
+        _refuse(ctx, {**given, "out": out, "plot": plot, "series": series}, model.task)
     found = model.evaluate(api.open_source(data), **given)
     if out is not None:
         scores.write_forecasts(found, out)
     scores.evaluated(run, model.task, found, json=json)
+    if "backtest" in found:
+        drawing.evaluation(found, series or (), plot, seen=seen)
 
 
-def _of_forecasts(model: Model, given: dict[str, Any], out: Path | None, running: dict[str, Any]) -> dict[str, Any]:
-    """The options of a backtest, with what tells how far it is."""
+def _of_forecasts(model: Model, given: dict[str, Any], keep: bool, running: dict[str, Any]) -> dict[str, Any]:
+    """The options of a backtest, with what tells how far it is; ``keep`` the forecasts themselves."""
     from rnnkit import api
 
-    more: dict[str, Any] = {"tell": _teller(), "keep": out is not None, "by": [given["by"]] if "by" in given else []}
+    more: dict[str, Any] = {"tell": _teller(), "keep": keep, "by": [given["by"]] if "by" in given else []}
     if "refit" in given:
         more["refit"] = api.refitter(model, _trainings(), **{k: v for k, v in running.items() if v})
     return more

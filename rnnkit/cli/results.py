@@ -6,12 +6,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rnnkit import api, console, views
-from rnnkit.cli.charts import forecast_chart, loss_chart
+from rnnkit import api, console
+from rnnkit.cli import drawing
 from rnnkit.cli.scores import METRICS, in_order, percent, report, summary
-from rnnkit.cli.sparklines import overview
-from rnnkit.run import Run
-from rnnkit.tasks import Forecast, Model, TaskJob
+from rnnkit.tasks import Model, TaskJob
 from rnnkit.training import Finished
 
 CHOSEN: dict[str, tuple[str, ...]] = {
@@ -41,13 +39,13 @@ def trained(finished: Finished, job: TaskJob, *, json: bool, plot: Path | None) 
     run, model = finished.run, api.load(finished.run.path)
     forecast = model.predict() if model.task == "forecast" else None
     if plot is not None:
-        draw(plot, forecast, run)
+        drawing.picture(plot, forecast, run)
     if json:
         console.write_json(**summary(run.path, model.task, finished.report), seconds=round(finished.seconds, 3))
         return
     report(finished.report)
     console.write()
-    _draw(forecast, run)
+    drawing.training(forecast, run)
     console.write(f"\nUse it:  {next_command(run.path, job)}")
 
 
@@ -72,52 +70,3 @@ def next_command(run: Path, job: TaskJob) -> str:
         opening = getattr(job, "first_words", "")
         return f"rnnkit generate {shlex.quote(str(run))} --seed {shlex.quote(opening)}"
     return f"rnnkit predict {shlex.quote(str(run))}"
-
-
-def _draw(forecast: Forecast | None, run: Run) -> None:
-    """A chart of the forecast, or of the losses of a training that forecasts nothing."""
-    if forecast is not None:
-        draw_forecast(forecast)
-        return
-    records = [r for r in run.read_log() if r.get("selected") is not None and r.get("loss") is not None]
-    if len(records) < 2:
-        return
-    width, unicode = console.width(), console.unicode_output()
-    steps, loss, selected = ([r[key] for r in records] for key in ("step", "loss", "selected"))
-    console.write(
-        f"Loss per token over the steps: training ({'·' if unicode else '.'}) and the part that selects (line)"
-    )
-    for line in loss_chart(steps, loss, selected, width=width, unicode=unicode):
-        console.write(line)
-
-
-def draw_forecast(found: Forecast) -> None:
-    """One series as a chart, several as a line each, as many as the screen shows."""
-    width, unicode, H = console.width(), console.unicode_output(), len(found.times[0])
-    band = next(iter(views.bands(found.columns[0])[::-1]), "")
-    if len(found.ids) > 1:
-        chosen, rule = views.telling(found, max(5, console.height() - 6))
-        some = f"{len(chosen)} of {len(found.ids):,} series, {rule}" if rule else f"{len(chosen)} series"
-        console.write(f"{some}: {H:,} step{'s' * (H > 1)} ahead")
-        headers, rows = overview(found, chosen, width=width, unicode=unicode)
-        console.table(headers, rows, left=2)
-        return
-    columns = {name: values.tolist() for name, values in found.columns[0].items()}
-    chart = forecast_chart(found.history[0].tolist(), columns, found.times[0], width=width, unicode=unicode)
-    if chart:
-        shade = f", the band holding {band} %" if band else ""
-        console.write(f"{found.labels[0]}: {H:,} step{'s' * (H > 1)} ahead{shade}")
-    for line in chart:
-        console.write(line)
-
-
-def draw(path: Path, found: Forecast | None, run: Run | None = None) -> None:
-    """A chart of the forecast, or of the loss of a run, into a file."""
-    from rnnkit import plots
-
-    if found is not None:
-        plots.forecast(found, path)
-    else:
-        assert run is not None
-        plots.loss(run.read_log(), path)
-    console.note(f"wrote {path}")
