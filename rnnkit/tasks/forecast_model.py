@@ -16,11 +16,14 @@ from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
 from rnnkit.tasks import Forecast, Source
+from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
-from rnnkit.tasks.forecast_score import origins, predict_windows, report
+from rnnkit.tasks.forecast_network import build_network
+from rnnkit.tasks.forecast_score import origins, report
 from rnnkit.tasks.intervals import BANDS
 from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, say_unknown, template
-from rnnkit.tasks.windows import QUANTILES, Pool, Window, build_network
+from rnnkit.tasks.predictor import Predictor
+from rnnkit.tasks.windows import QUANTILES, SCALINGS, Pool, Window
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,11 +33,14 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
     freq: dict[str, Any]
     time_name: str | None
     id_name: str | None
-    target: str
+    ids: list[str]  # of each series
+    targets: list[str]  # of each series
     past_names: list[str]
-    ids: list[str]
+    future_names: list[str]
+    static_names: list[str]
     folds: int
     gaps: str
+    calibration: Calibration
 
 
 def stamps(times: np.ndarray) -> np.ndarray:
@@ -44,11 +50,13 @@ def stamps(times: np.ndarray) -> np.ndarray:
 
 def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None:
     """``ModelFileError`` naming the first fact or array that cannot be; no fact decides how much memory this takes."""
-    w, S, F = f.window, len(f.ids), len(f.past_names)
+    w, S = f.window, len(f.ids)
     wanted = {
         "values": ((S, w.context), "f8"),
         "real": ((S, w.context), "u1"),
-        "past": ((S, w.context, F), "f8"),
+        "past": ((S, w.context, len(f.past_names)), "f8"),
+        "future": ((S, w.context, len(f.future_names)), "f8"),
+        "static": ((S, len(f.static_names)), "f8"),
         "times": ((S, w.context), "i8"),
         "known": ((S,), "i8"),
     }
@@ -64,17 +72,23 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
     _need(np.isfinite(w.spread) and w.spread > 0, "spread", "a number above 0")
     levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(QUANTILES)) and 0.5 in w.quantiles)
     _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, QUANTILES))}, ascending")
-    _need(len(w.past_mean) == F and bool(np.isfinite(w.past_mean).all()), "past_mean", "one number per other column")
-    scales = np.array(w.past_scale)
-    _need(len(scales) == F and bool(np.all(np.isfinite(scales) & (scales > 0))), "past_scale", "one above 0 per column")
-    _need(S >= 1 and len(set(f.ids)) == S, "ids", "the different names of at least one series")
+    for name in ("past", "future", "static"):
+        count, scaling = len(getattr(f, f"{name}_names")), getattr(w, name)
+        mean, scale = np.array(scaling.mean), np.array(scaling.scale)
+        good = len(mean) == len(scale) == count and bool(np.all(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))
+        _need(good, f"the scaling of {name} inputs", "a mean and a scale above 0 for each of them")
+    _need(bool(w.scalings) and set(w.scalings) <= set(SCALINGS), "scalings", f"some of {', '.join(SCALINGS)}")
+    _need(np.isfinite(w.level) and np.isfinite(w.level_scale) and w.level_scale > 0, "level", "a mean and a scale")
+    pairs = set(zip(f.ids, f.targets, strict=False))
+    _need(S >= 1 and len(f.targets) == len(pairs) == S, "ids", "the different names of at least one series")
     _need(f.folds >= 1, "folds", "at least 1")
     _need(f.gaps in GAPS, "gaps", f"one of {', '.join(GAPS)}")
     _need((freq.unit == "step") or f.time_name is not None, "time_name", "the name of the column of dates")
     known = data["data.known"]
     _need(bool(np.all((known >= w.minimum) & (known <= w.context))), "data.known", f"from {w.minimum} to the context")
     _need(bool(np.isfinite(data["data.values"]).all()), "data.values", "finite numbers")
-    _need(not np.isinf(data["data.past"]).any(), "data.past", "finite numbers or NaN")
+    for name in ("past", "future", "static"):
+        _need(not np.isinf(data[f"data.{name}"]).any(), f"data.{name}", "finite numbers or NaN")
     rising = [np.all(np.diff(t[-k:]) > 0) for t, k in zip(data["data.times"], known, strict=True)]
     _need(all(rising) and bool(np.all(np.abs(data["data.times"]) < 2**60)), "data.times", "ascending times")
 
@@ -89,10 +103,11 @@ def _check_network(network: Network, window: Window) -> None:
     layers = [layer for _, layer in network.root.walk()]
     cells = [layer for layer in layers if isinstance(layer, Recurrent)]
     drops = [layer for layer in layers if isinstance(layer, Dropout)]
-    fits = len(cells) == len(drops) == 1 and window.horizon <= len(network.parameters)
+    M = len(window.scalings)
+    fits = len(cells) == 2 * M and len(drops) == M and window.horizon <= len(network.parameters)
     if fits:
         cell = {k: v for k, v in cells[0].describe().items() if k not in ("kind", "inputs", "hidden")}
-        skip = any(isinstance(layer, Take) and layer.part == "window" for layer in layers)
+        skip = any(isinstance(layer, Take) and layer.part.startswith("window/") for layer in layers)
         root = build_network(window, cell, cells[0].hidden, drops[0].rate, skip=skip)
         fits = root.describe() == network.describe()
     _need(fits, "the network", f"one for {window.context} points of context and a horizon of {window.horizon}")
@@ -122,11 +137,13 @@ class ForecastModel:
             [row[end] for row, end in zip(self._data[f"data.{name}"], ends, strict=True)]
             for name in ("values", "real", "past", "times")
         )
+        future = [row[end] for row, end in zip(self._data["data.future"], ends, strict=True)]
         values = [np.where(r, v, np.nan) for r, v in zip(real, filled, strict=True)]
         if self.freq.unit != "step":
             times = [t.astype("datetime64[us]") for t in times]
         known = SeriesSet(
-            f.ids, [f.target] * len(f.ids), values, past, f.past_names, times, f.time_name, f.id_name, self.freq
+            f.ids, f.targets, values, past, f.past_names, times, f.time_name, f.id_name, self.freq, future,
+            f.future_names, static=self._data["data.static"], static_names=f.static_names,
         )  # fmt: skip
         return History(known, filled)
 
@@ -167,9 +184,10 @@ class ForecastModel:
 
     def answer(self, history: History) -> np.ndarray:
         """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units."""
-        pool = Pool(self.window, history.series.values, history.series.past, history.filled)
-        cuts = np.array([len(v) for v in history.series.values])
-        return predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
+        s = history.series
+        pool = Pool(self.window, s.values, s.past, s.future, s.static, history.filled)
+        cuts = np.array([len(v) for v in s.values])
+        return Predictor(self.network, pool, self.facts.calibration)(np.arange(len(cuts)), cuts)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
@@ -191,7 +209,8 @@ class ForecastModel:
             )
         count = folds or min(room, self.facts.folds)
         cuts = [origins(len(v), H, count, step) for v in series.values]
-        result = report(self.network, self.window, series.values, series.past, cuts)
+        pool = Pool(self.window, series.values, series.past, series.future, series.static)
+        result = report(Predictor(self.network, pool, self.facts.calibration), pool, series.values, cuts)
         part = f"{count} origin{'s' if count > 1 else ''} {step} apart, {H} points each, {len(series)} series"
         notices, seen = list(series.notices), self._trained_on(series, cuts)
         if seen:

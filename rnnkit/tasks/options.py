@@ -16,7 +16,19 @@ RUNTIME = ("threads", "backend", "recompute", "max_time")
 
 
 ONLY: dict[str, tuple[str, ...]] = {
-    "forecast": ("horizon", "season", "time", "target", "id", "past", "future", "static", "gaps", "output"),
+    "forecast": (
+        "horizon",
+        "season",
+        "time",
+        "target",
+        "id",
+        "past",
+        "future",
+        "static",
+        "gaps",
+        "output",
+        "members",
+    ),
     "language": ("embedding", "level", "strip_frontmatter", "encoding"),
 }
 """Settings that mean something to one task alone."""
@@ -34,7 +46,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # network
     cell: str = "gru"
     hidden: int | None = None
-    layers: int = 1
+    layers: int | None = None
     dropout: float | None = None
     recurrent_dropout: float = 0.0
     bidirectional: bool = False
@@ -56,6 +68,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     strip_frontmatter: bool = False
     encoding: str | None = None
     output: str = "quantile"
+    members: int = 4
     val: float = 0.1
     # training
     batch: int | None = None
@@ -80,7 +93,18 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "embedding", "context", "horizon", "batch", "steps", "stop", "patience"):
+        for name in (
+            "hidden",
+            "layers",
+            "embedding",
+            "context",
+            "horizon",
+            "members",
+            "batch",
+            "steps",
+            "stop",
+            "patience",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is a whole number of at least 1, not {value}")
