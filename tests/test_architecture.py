@@ -26,6 +26,7 @@ FLOORS = (
         "limits",
         "lanes",
     ),
+    ("forecaster",),
     ("api",),
     ("tasks",),
     ("training", "progress", "job", "events"),

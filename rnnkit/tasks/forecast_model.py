@@ -14,7 +14,7 @@ from rnnkit.data.frequency import Frequency
 from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Dropout, Network, Recurrent, Take
+from rnnkit.nn import Dropout, Network, Recurrent, Take, Tape
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
@@ -182,12 +182,12 @@ class ForecastModel:
         history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
         return template(history.series, H)
 
-    def answer(self, history: History) -> np.ndarray:
+    def answer(self, history: History, tape: Tape | None = None) -> np.ndarray:
         """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units."""
         s = history.series
         pool = Pool(self.window, s.values, s.past, s.future, s.static, history.filled)
         cuts = np.array([len(v) for v in s.values])
-        return Predictor(self.network, pool, self.facts.calibration)(np.arange(len(cuts)), cuts)
+        return Predictor(self.network, pool, self.facts.calibration, tape)(np.arange(len(cuts)), cuts)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any

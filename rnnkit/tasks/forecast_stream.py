@@ -16,6 +16,7 @@ from rnnkit.data.moments import Stamp
 from rnnkit.data.rows import Layout, Row, RowReader
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError
+from rnnkit.nn import Tape
 from rnnkit.tasks.continuation import GOES_ON, History, is_even
 from rnnkit.tasks.intervals import BANDS, check_levels, interval_columns
 from rnnkit.tasks.outlook import check_horizon
@@ -134,6 +135,7 @@ class Stream:
         self.reader = RowReader(Layout(own.time_name, own.id_name, numbers, texts, self.freq, frozenset(own.names)))
         self.in_order = self.gaps == "keep" or not is_even(self.stored)
         self.tracks: dict[str, Track] = {}
+        self.tape = Tape(training=False)
         self.notices: list[str] = []
         self.said: set[str] = set()
 
@@ -164,7 +166,7 @@ class Stream:
             track.join(self.window.context)
         after = self._ready(track)
         asked = [*before.values(), *after.values()]
-        steps = self._steps_ahead(self.model.answer(self._history(asked))) if asked else []
+        steps = self._steps_ahead(self.model.answer(self._history(asked), self.tape)) if asked else []
         expected = dict(zip(before, steps, strict=False))
         coming = dict(zip(after, steps[len(before) :], strict=True))
         return [

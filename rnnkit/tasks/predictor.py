@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.nn import Network
+from rnnkit.nn import Network, Tape
 from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.windows import Pool
 
@@ -21,6 +21,7 @@ class Predictor:
     network: Network
     pool: Pool
     calibration: Calibration = field(default_factory=Calibration)
+    tape: Tape | None = None  # whose buffers to use again, where passes are many and small
 
     def __call__(self, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         return self.pool.restored(self.calibration(self.scaled(series, cuts), self.pool.window.quantiles))
@@ -30,6 +31,6 @@ class Predictor:
         parts = []
         for i in range(0, len(series), ROWS):
             inputs, frame = self.pool.inputs(series[i : i + ROWS], cuts[i : i + ROWS])
-            z, _ = self.network.forward(inputs)
+            z, _ = self.network.forward(inputs, tape=self.tape)
             parts.append(self.pool.joined(z, frame))
         return np.concatenate(parts)
