@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import console
-from rnnkit.cli.results import draw, forecast_lines
+from rnnkit.cli.results import draw, draw_forecast
 from rnnkit.outputs import STDOUT, write
 from rnnkit.tasks import Forecast
 
@@ -98,12 +98,15 @@ def digits(value: float) -> str:
 
 
 def _table(found: Forecast) -> None:
-    rows = list(_rows(found))
-    first = len(_labels(found)) + 1
-    figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
-    shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
-    console.table(_names(found), shown, left=first)
+    """A forecast on a terminal: its rows and a chart, of several series a line each."""
+    rows = list(_rows(found)) if len(found.ids) == 1 else []
+    if rows:
+        first = len(_labels(found)) + 1
+        figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
+        shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
+        console.table(_names(found), shown, left=first)
     if len(rows) > ROWS:
         console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
-    for line in forecast_lines(found, width=console.width(), unicode=console.unicode_output()):
-        console.write(line)
+    draw_forecast(found)
+    if not rows:
+        console.write("-o FILE writes the rows of all of them")

@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rnnkit import api, console
+from rnnkit import api, console, views
 from rnnkit.cli.charts import forecast_chart, loss_chart
+from rnnkit.cli.sparklines import overview
 from rnnkit.run import Run
 from rnnkit.tasks import Forecast, Model, TaskJob
 from rnnkit.training import Finished
@@ -67,8 +68,7 @@ def trained(finished: Finished, job: TaskJob, *, json: bool, plot: Path | None) 
         return
     report(finished.report)
     console.write()
-    for line in _chart(forecast, run):
-        console.write(line)
+    _draw(forecast, run)
     console.write(f"\nUse it:  {next_command(run.path, job)}")
 
 
@@ -143,26 +143,41 @@ def next_command(run: Path, job: TaskJob) -> str:
     return f"rnnkit predict {shlex.quote(str(run))}"
 
 
-def _chart(forecast: Forecast | None, run: Run) -> list[str]:
-    width, unicode = console.width(), console.unicode_output()
+def _draw(forecast: Forecast | None, run: Run) -> None:
+    """A chart of the forecast, or of the losses of a training that forecasts nothing."""
     if forecast is not None:
-        return forecast_lines(forecast, width=width, unicode=unicode)
+        draw_forecast(forecast)
+        return
     records = [r for r in run.read_log() if r.get("selected") is not None and r.get("loss") is not None]
     if len(records) < 2:
-        return []
+        return
+    width, unicode = console.width(), console.unicode_output()
     steps, loss, selected = ([r[key] for r in records] for key in ("step", "loss", "selected"))
-    mark = "·" if unicode else "."
-    head = f"Loss per token over the steps: training ({mark}) and the part that selects (line)"
-    return [head, *loss_chart(steps, loss, selected, width=width, unicode=unicode)]
+    console.write(
+        f"Loss per token over the steps: training ({'·' if unicode else '.'}) and the part that selects (line)"
+    )
+    for line in loss_chart(steps, loss, selected, width=width, unicode=unicode):
+        console.write(line)
 
 
-def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str]:
-    """A chart of the first series with its heading."""
-    columns = {name: values.tolist() for name, values in forecast.columns[0].items()}
-    chart = forecast_chart(forecast.history[0].tolist(), columns, forecast.times[0], width=width, unicode=unicode)
-    which = f" of {forecast.ids[0]}, the first of {len(forecast.ids):,} series" if len(forecast.ids) > 1 else ""
-    band = ", the band holding 80 %" if "lo80" in columns else ""
-    return [f"{forecast.targets[0]}{which}: {len(forecast.times[0]):,} steps ahead{band}", *chart] if chart else []
+def draw_forecast(found: Forecast) -> None:
+    """One series as a chart, several as a line each, as many as the screen shows."""
+    width, unicode, H = console.width(), console.unicode_output(), len(found.times[0])
+    band = next(iter(views.bands(found.columns[0])[::-1]), "")
+    if len(found.ids) > 1:
+        chosen, rule = views.telling(found, max(5, console.height() - 6))
+        some = f"{len(chosen)} of {len(found.ids):,} series, {rule}" if rule else f"{len(chosen)} series"
+        console.write(f"{some}: {H:,} step{'s' * (H > 1)} ahead")
+        headers, rows = overview(found, chosen, width=width, unicode=unicode)
+        console.table(headers, rows, left=2)
+        return
+    columns = {name: values.tolist() for name, values in found.columns[0].items()}
+    chart = forecast_chart(found.history[0].tolist(), columns, found.times[0], width=width, unicode=unicode)
+    if chart:
+        shade = f", the band holding {band} %" if band else ""
+        console.write(f"{found.labels[0]}: {H:,} step{'s' * (H > 1)} ahead{shade}")
+    for line in chart:
+        console.write(line)
 
 
 def draw(path: Path, found: Forecast | None, run: Run | None = None) -> None:

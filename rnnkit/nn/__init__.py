@@ -1,6 +1,6 @@
 """The thin NumPy API: layers with forward and backward, networks, losses, optimisers."""
 
-from rnnkit.nn.decoder import Decode, Members, Repeat, Unfold
+from rnnkit.nn.decoder import Decode, Members, Share, Unfold
 from rnnkit.nn.dense import Dense, Dropout, Embedding
 from rnnkit.nn.gradcheck import gradcheck
 from rnnkit.nn.layer import LAYERS, Layer, layer_from
@@ -25,8 +25,8 @@ __all__ = [
     "Network",
     "Parameters",
     "Recurrent",
-    "Repeat",
     "Reshape",
+    "Share",
     "Sum",
     "Take",
     "Tape",

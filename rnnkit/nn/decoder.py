@@ -83,22 +83,25 @@ class Unfold(Layer):
 
 
 @dataclass(eq=False)
-class Repeat(Layer):
-    """The same value for every output, ``x [..., 1] -> y [..., count]``."""
+class Share(Layer):
+    """One value for several outputs, each with a weight of its own: ``x [..., 1] -> y [..., len(weights)]``."""
 
-    kind: ClassVar[str] = "repeat"
+    kind: ClassVar[str] = "share"
 
-    count: int
+    weights: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.weights = tuple(self.weights)
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[np.ndarray, State]:
         check_shape("x", x, (*x.shape[:-1], 1))
-        return np.repeat(x, self.count, axis=-1), None
+        return x * np.array(self.weights, x.dtype), None
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
-        return dy.sum(axis=-1, keepdims=True), None
+        return (dy * np.array(self.weights, dy.dtype)).sum(axis=-1, keepdims=True), None
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
-        y = (*shape[:-1], self.count)
+        y = (*shape[:-1], len(self.weights))
         return Footprint(self._bytes(*y), self._bytes(*shape) if training else 0, 0, y)
 
 

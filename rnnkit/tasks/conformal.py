@@ -16,7 +16,7 @@ NEIGHBOURS = 2
 """Steps on either side that are pooled with one."""
 WEIGHT = 30
 """Windows that it takes for a step's own stretch to count half, the stretch of all steps the other half."""
-FEW = 10
+FEW = 30
 """Independent windows that it takes for what was held out to count half, the bands as they were the other half."""
 MOST = 20.0
 """A band is stretched, or shrunk, at most so many times."""
@@ -34,7 +34,8 @@ class Calibration(msgspec.Struct, forbid_unknown_fields=True):
         for share, stretch in zip(self.shares, self.stretch, strict=True):
             for level in SHARES[share]:
                 k = quantiles.index(level)
-                out[:, :, k] = middle + np.array(stretch)[: answer.shape[1]] * (answer[:, :, k] - middle)
+                steps = np.minimum(np.arange(answer.shape[1]), len(stretch) - 1)
+                out[:, :, k] = middle + np.array(stretch)[steps] * (answer[:, :, k] - middle)
         return np.sort(out, axis=2)
 
 

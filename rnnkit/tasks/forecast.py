@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
-from rnnkit.nn.losses import Loss, make_loss
+from rnnkit.nn.loss import Loss
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
@@ -46,9 +47,9 @@ class ForecastJob:
         self.parts, self.skip = settled.parts, settled.skip
         self.fingerprint = series.fingerprint()
         self.options = plain(self.resolved)
-        levels = {"quantiles": tuple(self.window.quantiles)} if self.window.output == "quantile" else {}
-        self.loss: Loss = make_loss("pinball" if levels else "mse", **levels)
-        H = self.window.horizon
+        self.loss: Loss = self.window.head.loss
+        assert self.resolved.horizon is not None
+        self.horizon = H = self.resolved.horizon
         n = np.array([len(v) for v in series.values])
         self.judge_cuts, self.select_cuts = self.parts.judged(n, H), self.parts.selected(n, H)
         self.ends = {"fit": n - 2 * self.parts.size, "select": n - self.parts.size, "final": n}
@@ -70,22 +71,20 @@ class ForecastJob:
         assert o.dropout is not None
         root = build_network(self.window, cell, o.hidden, o.dropout, skip=self.skip)
         network = Network(root, seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
-        if self.window.output == "quantile":
-            self._start_quantiles(network)
+        self._start_heads(network)
         return network
 
-    def _start_quantiles(self, network: Network) -> None:
-        """Quantiles begin where the errors of the mean of the simple forecasts have theirs."""
+    def _start_heads(self, network: Network) -> None:
+        """Heads begin where they fit the errors of the mean of the simple forecasts."""
         series, cuts = self._draw("fit", 512, 0, purpose=1)
         inputs, frame = self.pool.inputs(series, cuts)
-        target = self.pool.scaled(self.pool.targets(series, cuts), frame)
+        above = self.pool.values(self.pool.targets(series, cuts)) - frame.level
+        if not np.isfinite(above).any():
+            return
         for k, (name, scaling) in enumerate(zip(heads(network.root), self.window.scalings, strict=True)):
-            errors = target[:, k] - inputs[f"bases/{scaling}"].mean(axis=1)
-            known = errors[np.isfinite(errors)]
-            if len(known):
-                start = np.quantile(known, self.window.quantiles)
-                start -= start[self.window.quantiles.index(0.5)]
-                network.parameters.value(name)[...] = np.tile(start, self.window.patch)
+            base = inputs[f"bases/{scaling}"].mean(axis=1)
+            start = self.window.head.start(above, frame.scale[:, k, None], base)
+            network.parameters.value(name)[...] = np.tile(start, self.window.patch)
         network.parameters.touch()
 
     def _draw(self, stage: str, count: int, step: int, purpose: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -112,9 +111,7 @@ class ForecastJob:
         """Scaled targets before ``ends`` and their weights, in the shape of the loss."""
         y = self.pool.targets(series, cuts)
         real = np.isfinite(y) & (cuts[:, None] + np.arange(self.window.horizon) < ends[series][:, None])
-        z = np.where(real[:, None], self.pool.scaled(np.where(real, y, 1.0), frame), 0.0).astype(np.float32)
-        weight = np.broadcast_to(real[:, None], z.shape).astype(np.float32)
-        return (z, weight) if self.window.output == "quantile" else (z[..., None], weight[..., None])
+        return self.pool.examples(y, real, frame)
 
     def select(self, network: Network) -> float:
         series, cuts = self._windows(self.select_cuts)
@@ -129,12 +126,12 @@ class ForecastJob:
         return total / max(count, 1.0)
 
     def judge(self, network: Network) -> dict[str, Any]:
-        S, H = len(self.series), self.window.horizon
+        S, H = len(self.series), self.horizon
         many = f" of each of {S} series" if S > 1 else ""
         count = len(self.judge_cuts[0])
         part = f"last {self.parts.size} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
         selected, judged = self._windows(self.select_cuts), self._windows(self.judge_cuts)
-        predict = Predictor(network, self.pool)
+        predict = Predictor(network, self.pool, horizon=H)
         predict.calibration = self._calibration(predict, *selected, self.ends["select"])
         found = report(predict, self.pool, self.series.values, self.judge_cuts)
         both = [np.concatenate(pair) for pair in zip(selected, judged, strict=True)]
@@ -147,10 +144,13 @@ class ForecastJob:
 
     def _calibration(self, predict: Predictor, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
         """The bands of a predictor made to hold on these windows, as far as they lie before ``ends``."""
-        inside = cuts[:, None] + np.arange(self.window.horizon) < ends[series][:, None]
-        actual = self.pool.values(np.where(inside, self.pool.targets(series, cuts), np.nan))
+        inside = cuts[:, None] + np.arange(self.horizon) < ends[series][:, None]
+        actual = self.pool.values(np.where(inside, self.pool.targets(series, cuts, self.horizon), np.nan))
         quantiles = self.window.quantiles
-        return calibrate(actual, predict.scaled(series, cuts), quantiles, independent=len(cuts))
+        # Windows of one series that overlap tell little more than one, and series that share their time move together.
+        apart = np.ptp(ends[series] - cuts) / self.horizon + 1
+        independent = math.sqrt(len(self.series)) * apart
+        return calibrate(actual, predict.scaled(series, cuts), quantiles, independent)
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         return self.plan.steps, max(best_step, 1)
@@ -190,7 +190,7 @@ class ForecastJob:
         s = self.series
         facts = Facts(
             self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
-            s.static_names, len(self.judge_cuts[0]), self.resolved.gaps, self._found(report),
+            s.static_names, len(self.judge_cuts[0]), self.resolved.gaps, self._found(report), self.horizon,
         )  # fmt: skip
         shown = {name: value for name, value in report.items() if name != "calibration"}
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)

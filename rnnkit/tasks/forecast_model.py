@@ -15,6 +15,7 @@ from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take, Tape
+from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
@@ -41,6 +42,7 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
     folds: int
     gaps: str
     calibration: Calibration
+    horizon: int  # steps to forecast when nothing else is said; the network's own may be fewer
 
 
 def stamps(times: np.ndarray) -> np.ndarray:
@@ -63,15 +65,15 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
     for name, (shape, kind) in wanted.items():
         found = data[f"data.{name}"]
         _need(found.shape == shape and found.dtype == kind, f"data.{name}", f"of shape {list(shape)} and type {kind}")
-    _need(w.horizon >= 1, "horizon", "at least 1")
+    _need(1 <= w.horizon <= f.horizon, "horizon", "at least that of the network, and that at least 1")
     _need(w.context >= 1, "context", "at least 1")
     _need(w.patch >= 1 and w.context % w.patch == 0, "patch", "a part of the context")
     ascending = all(a < b for a, b in pairwise(w.periods))
     _need(ascending and all(2 <= p <= w.context for p in w.periods), "periods", "ascending, from 2 to the context")
     _need(np.isfinite(w.log_floor) and w.log_floor >= 0, "log_floor", "a number of at least 0")
     _need(np.isfinite(w.spread) and w.spread > 0, "spread", "a number above 0")
-    levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(QUANTILES)) and 0.5 in w.quantiles)
-    _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, QUANTILES))}, ascending")
+    _need(w.output in OUTPUTS, "output", f"one of {', '.join(OUTPUTS)}")
+    _need(w.quantiles == list(QUANTILES), "quantiles", ", ".join(map(str, QUANTILES)))
     for name in ("past", "future", "static"):
         count, scaling = len(getattr(f, f"{name}_names")), getattr(w, name)
         mean, scale = np.array(scaling.mean), np.array(scaling.scale)
@@ -166,28 +168,33 @@ class ForecastModel:
 
         ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
         """
-        H = check_horizon(horizon, self.window)
+        H = check_horizon(horizon, self.facts.horizon)
         history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
         history.keep(chosen(history.series, ids))
         check_lengths(history.series, self.window.minimum)
         say_unknown(history.series, H)
-        return as_forecast(history.series, self.answer(history)[:, :H], self.window, interval)
+        return as_forecast(history.series, self.answer(history, H), self.window, interval)
 
     def template(self, source: Source | None = None, *, horizon: int | None = None) -> dict[str, list[str]]:
         """The rows that ``predict`` may be given for the steps after ``source``, or after the training data, by column.
 
         Inputs known in advance are empty, to be filled in, unless ``source`` has them; targets are empty and stay so.
         """
-        H = check_horizon(horizon, self.window)
+        H = check_horizon(horizon, self.facts.horizon)
         history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
         return template(history.series, H)
 
-    def answer(self, history: History, tape: Tape | None = None) -> np.ndarray:
-        """Quantiles ``[S,H,Q]`` of the points after each series, in the file's units."""
-        s = history.series
-        pool = Pool(self.window, s.values, s.past, s.future, s.static, history.filled)
-        cuts = np.array([len(v) for v in s.values])
-        return Predictor(self.network, pool, self.facts.calibration, tape)(np.arange(len(cuts)), cuts)
+    def answer(self, history: History, horizon: int, tape: Tape | None = None) -> np.ndarray:
+        """Quantiles ``[S,horizon,Q]`` of the points after each series, in the file's units."""
+        cuts = np.array([len(v) for v in history.series.values])
+        return self.predictor(history.series, horizon, history.filled, tape)(np.arange(len(cuts)), cuts)
+
+    def predictor(
+        self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None, tape: Tape | None = None
+    ) -> Predictor:
+        """Forecasts of windows of these series."""
+        pool = Pool(self.window, series.values, series.past, series.future, series.static, filled)
+        return Predictor(self.network, pool, self.facts.calibration, horizon, tape)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any

@@ -19,8 +19,8 @@ from rnnkit.nn import (
     Members,
     Mixture,
     Recurrent,
-    Repeat,
     Reshape,
+    Share,
     Sum,
     Take,
     Unfold,
@@ -64,7 +64,7 @@ def _member(w: Window, scaling: str, cell: dict[str, Any], hidden: int, dropout:
     mixed: list[Layer] = [Mixture(patches, bases, code, w.rules, N)]
     if skip:
         mixed.append(Chain((Take(window), Dense(w.context, H, init_name="zeros"), Reshape((H, 1)))))
-    middle = Chain((Sum(tuple(mixed)), Repeat(outputs)))  # the same for every output; the correction is not
+    middle = Chain((Sum(tuple(mixed)), Share(w.head.moving)))
     return Chain((At(patches, encoder), Sum((decoded, middle))))
 
 

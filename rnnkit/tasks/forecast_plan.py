@@ -12,6 +12,7 @@ from rnnkit.data.periods import find_periods
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
+from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks.options import TrainOptions
 from rnnkit.tasks.parts import Parts, share
 from rnnkit.tasks.windows import QUANTILES, SCALINGS, Scaling, Window
@@ -82,10 +83,13 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         epochs=None,
     )  # fmt: skip
     fitted = [v[: len(v) - held_out] for v in series.values]
-    floor = _log_floor(fitted)
+    counts = OUTPUTS[options.output].counts
+    if counts:
+        _need_counts(series, options.output)
+    floor = 0.0 if counts else _log_floor(fitted)
     window = Window(
         context,
-        horizon,
+        min(patch, horizon) if options.decode == "recursive" else horizon,
         patch,
         periods,
         floor,
@@ -215,6 +219,18 @@ def spread(values: np.ndarray) -> float:
     if not len(known):
         return 1.0
     return float(np.abs(known - known.mean()).mean() or np.abs(known).max() or 1.0)
+
+
+def _need_counts(series: SeriesSet, output: str) -> None:
+    """``UsageError`` naming the first value that is no count."""
+    for label, v, times in zip(series.labels, series.values, series.times, strict=True):
+        wrong = np.flatnonzero((v < 0) | (v % 1 > 0))
+        if wrong.size:
+            at = series.freq.format(times[wrong[:1]])[0]
+            raise UsageError(
+                f"--output {output} is for counts, whole numbers of at least 0, and {label} is {v[wrong[0]]:g} at {at}; "
+                "choose another output"
+            )
 
 
 def _log_floor(fitted: list[np.ndarray]) -> float:

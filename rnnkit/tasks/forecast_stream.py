@@ -121,7 +121,7 @@ class Stream:
         anomaly: float = ANOMALY,
     ) -> None:
         self.model, self.window, self.freq = model, model.window, model.freq
-        self.horizon = check_horizon(horizon or 1, self.window)
+        self.horizon = check_horizon(horizon or 1, model.facts.horizon)
         self.interval, self.anomaly = check_levels(interval), check_levels([anomaly])[0]
         Q = self.window.quantiles
         self.columns = list(interval_columns(np.ones((1, 1, max(1, len(Q)))), Q, self.interval))
@@ -166,7 +166,7 @@ class Stream:
             track.join(self.window.context)
         after = self._ready(track)
         asked = [*before.values(), *after.values()]
-        steps = self._steps_ahead(self.model.answer(self._history(asked), self.tape)) if asked else []
+        steps = self._steps_ahead(self.model.answer(self._history(asked), self.horizon, self.tape)) if asked else []
         expected = dict(zip(before, steps, strict=False))
         coming = dict(zip(after, steps[len(before) :], strict=True))
         return [

@@ -42,22 +42,24 @@ def at_levels(answer: np.ndarray, levels: Sequence[float], wanted: Sequence[floa
 
 
 def interval_columns(
-    answer: np.ndarray, levels: Sequence[float], wanted: Sequence[float] = BANDS, log: bool = False
+    answer: np.ndarray,
+    levels: Sequence[float],
+    wanted: Sequence[float] = BANDS,
+    log: bool = False,
+    middle: str = "median",
 ) -> dict[str, np.ndarray]:
     """The columns of forecasts ``answer [B,H,Q]``: ``median``, then ``lo80``, ``hi80`` ... in the order ``wanted``.
 
-    ``levels [Q]`` are those of the quantiles, ascending, of which 0.5 is one; without any the answer is a mean, the
-    only column. ``wanted``: how many percent each band is to hold. Columns are ``[B,H]``.
+    ``levels [Q]`` are those of the quantiles, ascending, of which 0.5 is one; ``middle`` is what that is called where
+    it is a mean. ``wanted``: how many percent each band is to hold. Columns are ``[B,H]``.
 
     >>> list(interval_columns(np.zeros((1, 2, 3)), [0.1, 0.5, 0.9], [50, 99.5]))
     ['median', 'lo50', 'hi50', 'lo99.5', 'hi99.5']
     """
-    if not len(levels):
-        return {"mean": answer[..., 0]}
     bands = check_levels(wanted)
     edges = [(1 + side * level / 100) / 2 for level in bands for side in (-1, 1)]
     found = at_levels(answer, levels, [0.5, *edges], log)
-    names = ["median", *(f"{side}{level:g}" for level in bands for side in ("lo", "hi"))]
+    names = [middle, *(f"{side}{level:g}" for level in bands for side in ("lo", "hi"))]
     return {name: found[..., i] for i, name in enumerate(names)}
 
 

@@ -10,6 +10,7 @@ import msgspec
 from rnnkit._kernels import PRECISIONS
 from rnnkit.errors import UsageError
 from rnnkit.nn.memory import check_recompute
+from rnnkit.nn.outputs import OUTPUTS
 
 RUNTIME = ("threads", "backend", "recompute", "max_time")
 """Settings that may differ between a training and its resumption: they do not shape the result."""
@@ -17,17 +18,8 @@ RUNTIME = ("threads", "backend", "recompute", "max_time")
 
 ONLY: dict[str, tuple[str, ...]] = {
     "forecast": (
-        "horizon",
-        "season",
-        "time",
-        "target",
-        "id",
-        "past",
-        "future",
-        "static",
-        "gaps",
-        "output",
-        "members",
+        *("horizon", "season", "time", "target", "id", "past", "future", "static"),
+        *("gaps", "output", "decode", "members"),
     ),
     "language": ("embedding", "level", "strip_frontmatter", "encoding"),
 }
@@ -68,6 +60,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     strip_frontmatter: bool = False
     encoding: str | None = None
     output: str = "quantile"
+    decode: str = "direct"
     members: int = 4
     val: float = 0.1
     # training
@@ -123,7 +116,8 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         if not 0 < self.val <= 0.4:
             raise UsageError(f"--val is a share of the data above 0 and at most 0.4, not {self.val}")
         _one_of("gaps", self.gaps, ("keep", "mask", "fill"))
-        _one_of("output", self.output, ("quantile", "mean"))
+        _one_of("output", self.output, tuple(OUTPUTS))
+        _one_of("decode", self.decode, ("direct", "recursive"))
         _one_of("level", self.level, ("char", "word", "byte"))
         _one_of("precision", self.precision, PRECISIONS)
         self.recompute = check_recompute(self.recompute)

@@ -13,15 +13,17 @@ from rnnkit.tasks import Forecast
 from rnnkit.tasks.intervals import interval_columns
 from rnnkit.tasks.windows import Window
 
+MOST = 100
+"""Times the trained horizon that a forecast may be prolonged to, from its own medians."""
 
-def check_horizon(asked: int | None, window: Window) -> int:
-    """The steps to forecast; ``UsageError`` where they are more than the network gives."""
-    if asked is not None and not 1 <= asked <= window.horizon:
+
+def check_horizon(asked: int | None, trained: int) -> int:
+    """The steps to forecast; ``UsageError`` where they are more than can be meant."""
+    if asked is not None and not 1 <= asked <= MOST * trained:
         raise UsageError(
-            f"--horizon is from 1 to the {window.horizon} steps that the run was trained for, not {asked}; "
-            "train with a larger --horizon for more"
+            f"--horizon is from 1 to {MOST * trained}, {MOST} times the steps that the run was trained for, not {asked}"
         )
-    return asked or window.horizon
+    return asked or trained
 
 
 def chosen(series: SeriesSet, ids: Sequence[str] | None) -> list[int]:
@@ -90,7 +92,7 @@ def template(series: SeriesSet, horizon: int) -> dict[str, list[str]]:
 def as_forecast(series: SeriesSet, answer: np.ndarray, window: Window, interval: Sequence[float]) -> Forecast:
     """The forecast that quantiles ``answer [S,H,Q]`` of the steps after each series are."""
     H, shown = answer.shape[1], max(3 * window.horizon, window.context)
-    columns = interval_columns(answer, window.quantiles, interval, log=window.log_floor > 0)
+    columns = interval_columns(answer, window.quantiles, interval, log=window.log_floor > 0, middle=window.middle)
     ahead = [series.freq.future(t[-1], H) for t in series.times]
     return Forecast(
         series.time_name or "t",

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from rnnkit.nn.outputs import Output, make_output
 from rnnkit.tasks.rules import simple_forecasts
 
 NORMAL = NormalDist()
@@ -48,7 +49,7 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
     periods: list[int]
     log_floor: float  # logarithms, a value that is not above 0 taken as this; 0 is none
     quantiles: list[float]
-    output: str  # of the network: quantile or mean
+    output: str  # what the network gives, one of nn.outputs.OUTPUTS
     scalings: list[str]  # of each member
     past: Scaling
     future: Scaling
@@ -68,6 +69,11 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
         return max(self.season, min(self.patch, 2 * self.horizon), 2)
 
     @property
+    def middle(self) -> str:
+        """What the middle of its forecasts is called."""
+        return "mean" if self.output == "mean" else "median"
+
+    @property
     def segments(self) -> int:
         """N: patches that hold the horizon."""
         return math.ceil(self.horizon / self.patch)
@@ -75,7 +81,12 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def outputs(self) -> int:
         """Numbers that the network gives for each point."""
-        return len(self.quantiles) if self.output == "quantile" else 1
+        return self.head.parameters
+
+    @property
+    def head(self) -> Output:
+        """What the network's numbers mean."""
+        return make_output(self.output, **({"levels": tuple(self.quantiles)} if self.output == "quantile" else {}))
 
     @property
     def rules(self) -> int:
@@ -193,27 +204,54 @@ class Pool:
         inputs = sum(math.prod(shape) for shape in self.shapes(1).values())
         return 32 * self.window.context + 8 * inputs
 
-    def targets(self, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-        """What followed, ``[B,H]`` in the file's units, NaN where missing or after the end."""
-        return self.raw[(self.offsets[series] + cuts)[:, None] + np.arange(self.window.horizon)]
+    def targets(self, series: np.ndarray, cuts: np.ndarray, steps: int | None = None) -> np.ndarray:
+        """What followed, ``[B,steps]`` (a horizon of them) in the file's units, NaN where missing or after the end."""
+        t = np.arange(steps or self.window.horizon)
+        at = np.minimum((self.offsets[series] + cuts)[:, None] + t, len(self.raw) - 1)
+        return np.where(cuts[:, None] + t < self.lengths[series][:, None], self.raw[at], np.nan)
+
+    def apart(self, series: np.ndarray, cuts: np.ndarray, steps: int) -> Pool:
+        """Each of these windows as a series of its own that ends with it, with room for ``steps`` more points."""
+        L, H = self.window.context, self.window.horizon
+        t = np.arange(-L, steps + H)
+        at = np.clip((self.offsets[series] + cuts)[:, None] + t, 0, len(self.raw) - 1)
+        pool = Pool.__new__(Pool)
+        pool.window, pool.lengths = self.window, np.full(len(cuts), L)
+        pool.offsets = np.arange(len(cuts)) * len(t) + L
+        before, known = t < 0, cuts[:, None] + t < self.lengths[series][:, None] + H
+        pool.flat, pool.raw = (np.where(before, part[at], np.nan).ravel() for part in (self.flat, self.raw))
+        pool.past = np.where(before[:, None], self.past[at], 0).reshape(at.size, -1).astype(np.float32)
+        pool.future = np.where(known[:, :, None], self.future[at], 0).reshape(at.size, -1).astype(np.float32)
+        pool.static = self.static[series]
+        return pool
+
+    def go_on(self, at: int, y: np.ndarray) -> None:
+        """Take ``y [series, H]`` for what came from point ``at`` on of every series, counted from their ends."""
+        places = self.offsets[:, None] + at + np.arange(y.shape[1])
+        self.flat[places] = self.raw[places] = y
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """Values as they are scaled: their logarithms, or themselves."""
         return np.log(np.where(x <= 0, self.window.log_floor, x)) if self.window.log_floor else x
 
-    def scaled(self, y: np.ndarray, frame: Frame) -> np.ndarray:
-        """Targets ``[B,H] -> [B,M,H]`` as each member is to give them."""
-        return (self.values(y) - frame.level)[:, None] / frame.scale[:, :, None]
+    def examples(self, y: np.ndarray, real: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """Targets of each member and their weights as the loss takes them, of y ``[B,H]`` where it is ``real``."""
+        above = np.where(real, self.values(np.where(real, y, 1.0)) - frame.level, 0.0)
+        shape = (len(y), len(self.window.scalings), self.window.horizon)
+        above, weight = (np.broadcast_to(part[:, None], shape) for part in (above, real))
+        target, weight = self.window.head.examples(above, weight, frame.scale[:, :, None])
+        return target.astype(np.float32), weight.astype(np.float32)
 
     def joined(self, z: np.ndarray, frame: Frame) -> np.ndarray:
         """The members' answers ``[B,M,H,outputs]`` as one, their median ``[B,H,Q]``, unscaled, quantiles in order.
 
         Around a mean the quantiles are as far as the scale of the window says, those of a normal distribution.
         """
-        y = np.median(z.astype(np.float64) * frame.scale[:, :, None, None], axis=1) + frame.level[:, :, None]
+        head, levels = self.window.head, self.window.quantiles
         if self.window.output == "mean":
-            return y + frame.scale[:, :1, None] * np.array([NORMAL.inv_cdf(q) for q in self.window.quantiles])
-        return np.sort(y, axis=2)
+            y = np.median(head.mean(z, frame.scale[:, :, None]), axis=1) + frame.level
+            return y[:, :, None] + frame.scale[:, :1, None] * np.array([NORMAL.inv_cdf(q) for q in levels])
+        return np.median(head.quantiles(z, levels, frame.scale[:, :, None]), axis=1) + frame.level[:, :, None]
 
     def restored(self, y: np.ndarray) -> np.ndarray:
         """Values as they are scaled, in the file's units: the inverse of ``values``."""
@@ -234,6 +272,8 @@ def level_and_scale(w: Window, x: np.ndarray, real: np.ndarray) -> tuple[np.ndar
     A scale is at least a thousandth of the level and of the values (of logarithms: 0.001).
     """
     m = w.season
+    if w.head.counts:  # 1 + mean, as DeepAR has it: a count has no level but 0
+        return np.zeros((len(x), 1)), np.repeat(1.0 + _mean(x, real), len(w.scalings), axis=1)
     level = x[:, -m:].mean(axis=1, keepdims=True) if 1 < m <= 2 * w.horizon else x[:, -1:]
     found = {}
     if "difference" in w.scalings:
