@@ -42,7 +42,7 @@ class Forecaster:
     >>> from rnnkit import Forecaster
     >>> days = pd.date_range("2024-01-01", periods=120, name="day")
     >>> sales = pd.DataFrame({"sales": 20.0 + 3.0 * days.dayofweek}, index=days)
-    >>> forecaster = Forecaster(horizon=7, steps=50).fit(sales)
+    >>> forecaster = Forecaster(horizon=7, steps=10).fit(sales)
     >>> forecaster.predict()[["median", "lo80", "hi80"]].shape
     (7, 3)
     """
@@ -112,7 +112,7 @@ class Forecaster:
         >>> import numpy as np
         >>> from rnnkit import Forecaster
         >>> waves = [np.sin(np.arange(n) / 3) for n in (150, 180)]
-        >>> Forecaster(horizon=6, steps=20).fit(waves).predict()["median"].shape
+        >>> Forecaster(horizon=6, steps=10).fit(waves).predict()["median"].shape
         (2, 6)
         """
         self._arrays, source = _is_arrays(data), _source(data)
@@ -174,7 +174,7 @@ class Forecaster:
 
         >>> import numpy as np
         >>> from rnnkit import Forecaster
-        >>> wave = Forecaster(horizon=6, steps=20).fit(np.sin(np.arange(150) / 3))
+        >>> wave = Forecaster(horizon=6, steps=10).fit(np.sin(np.arange(150) / 3))
         >>> sorted(wave.predict(horizon=2, interval=[50]))
         ['hi50', 'lo50', 'median']
         """
