@@ -206,6 +206,28 @@ def _forecaster(model: Model) -> ForecastModel:
     return model
 
 
+def refitter(
+    model: Model, tell: Callable[[int, int, Event], None] = lambda fold, folds, event: None, **options: Any
+) -> Callable[[Any, int, int], Model]:
+    """What ``evaluate`` takes as ``refit``: trains a forecaster anew, with the settings and steps of ``model``.
+
+    Each training has a temporary folder, which is gone afterwards; ``tell(fold, folds, event)`` hears of it.
+    ``options``: others of a training, such as threads.
+    """
+    from tempfile import TemporaryDirectory
+
+    settings = make_options({**model.meta.options, **options})
+
+    def refit(series: Any, fold: int, folds: int) -> Model:
+        job = get_task(model.task).ForecastJob(series, settings)
+        with TemporaryDirectory(prefix="rnnkit-") as folder:
+            for event in _train(job, Path(folder) / "run"):
+                tell(fold, folds, event)
+            return load(Path(folder) / "run")
+
+    return refit
+
+
 def read_model(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
     """The arrays and metadata of a run, or of a model file itself."""
     return modelfile.load(path, modelfile.ModelMeta) if path.is_file() else Run(path).load_model()

@@ -264,7 +264,7 @@ def test_a_filled_template_is_enough(inputs):
     assert "promo is known for 0 of 7 steps ahead and counted as missing after that" in done.stderr
     ok("predict", "run", "--template", "next.csv")
     lines = Path("next.csv").read_text().splitlines()
-    assert lines[:2] == ["shop,day,promo,sales,returns", "x,2023-07-21,,,"]
+    assert lines[:2] == ["shop,region,day,promo,sales,returns", "x,north,2023-07-21,,,"]
     refused = complaint(3, "predict", "run", "next.csv")
     assert "next.csv, line 2, column 'promo': expected a number, which has to be known in advance" in refused
     filled = [line.replace(",,,", f",{promotion(200 + i % 7)},,") for i, line in enumerate(lines[1:])]
@@ -280,7 +280,7 @@ def test_a_filled_template_is_enough(inputs):
     for row, other in zip(table(ok("predict", "run", "all.csv")), table(by_itself), strict=True):
         assert float(row["hi80"]) == pytest.approx(float(other["hi80"]), rel=1e-5)
     again = ok("predict", "run", "all.csv", "--template", "--horizon", 1).stdout
-    assert again.splitlines()[1] == f"x,2023-07-21,{promotion(200)},,"
+    assert again.splitlines()[1] == f"x,north,2023-07-21,{promotion(200)},,"
 
 
 def test_rows_that_came_and_rows_to_come_in_one_file(inputs):

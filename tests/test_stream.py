@@ -270,9 +270,13 @@ def test_a_new_series_warms_up_beside_the_others(shops):
     assert len(stream.notices) == 2
 
 
-def test_columns_that_cannot_be_told_apart_need_a_header(shops):
-    with pytest.raises(UsageError, match="expected a header with the columns day, shop, sales, price"):
-        Stream(shops[0]).line("north,2023-06-01,4,55")
+def test_without_a_header_columns_are_those_of_the_training(shops):
+    model, lines = shops
+    rows = ["north,2023-06-01,4,55", "north,2023-06-02,3,56"]
+    assert said(Stream(model), "\n".join(rows)) == said(Stream(model), "\n".join([lines[0], *rows]))
+    for row in ("2023-06-01,north,4,55", "north,2023-06-01,4,55,7", "north,2023-06-01,dear,55"):
+        with pytest.raises(UsageError, match="expected a header with the columns day, shop, sales, price"):
+            Stream(model).line(row)
 
 
 def test_many_series_are_counted_aloud(shops, monkeypatch):

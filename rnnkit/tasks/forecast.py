@@ -51,8 +51,7 @@ class ForecastJob:
         assert self.resolved.horizon is not None
         self.horizon = H = self.resolved.horizon
         n = np.array([len(v) for v in series.values])
-        self.judge_cuts, self.select_cuts = self.parts.judged(n, H), self.parts.selected(n, H)
-        self.ends = {"fit": n - 2 * self.parts.size, "select": n - self.parts.size, "final": n}
+        self.ends = {"fit": self.parts.fit, "select": n - self.parts.judged, "final": n}
         self.pool = Pool(self.window, series.values, series.past, series.future, series.static)
 
     def network(self) -> Network:
@@ -114,7 +113,7 @@ class ForecastJob:
         return self.pool.examples(y, real, frame)
 
     def select(self, network: Network) -> float:
-        series, cuts = self._windows(self.select_cuts)
+        series, cuts = self._windows(self.parts.select)
         total = count = 0.0
         for i in range(0, len(cuts), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
@@ -126,14 +125,15 @@ class ForecastJob:
         return total / max(count, 1.0)
 
     def judge(self, network: Network) -> dict[str, Any]:
-        S, H = len(self.series), self.horizon
+        H = self.horizon
+        S = int((self.parts.fit > 0).sum())
         many = f" of each of {S} series" if S > 1 else ""
-        count = len(self.judge_cuts[0])
-        part = f"last {self.parts.size} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
-        selected, judged = self._windows(self.select_cuts), self._windows(self.judge_cuts)
+        count = max(map(len, self.parts.judge))
+        part = f"last {self.parts.judged} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
+        selected, judged = self._windows(self.parts.select), self._windows(self.parts.judge)
         predict = Predictor(network, self.pool, horizon=H)
         predict.calibration = self._calibration(predict, *selected, self.ends["select"])
-        found = report(predict, self.pool, self.series.values, self.judge_cuts)
+        found = report(predict, self.window.quantiles, self.series.values, self.parts.judge, H, self.window.periods)
         both = [np.concatenate(pair) for pair in zip(selected, judged, strict=True)]
         found["calibration"] = msgspec.to_builtins(self._calibration(predict, both[0], both[1], self.ends["final"]))
         return {"part": part, **found}
@@ -166,7 +166,7 @@ class ForecastJob:
     def memory(self, network: Network) -> int:
         """Bytes that a training with this network takes at most."""
         assert self.resolved.batch is not None
-        w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.select_cuts)))
+        w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.parts.select)))
         took = READING + CELLS * self.read
         data = sum(a.nbytes for a in (pool.flat, pool.raw, pool.past, pool.future))
         answer = 8 * len(w.scalings) * w.horizon * w.outputs  # bytes of a forecast in float64
@@ -190,7 +190,7 @@ class ForecastJob:
         s = self.series
         facts = Facts(
             self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
-            s.static_names, len(self.judge_cuts[0]), self.resolved.gaps, self._found(report), self.horizon,
+            s.static_names, max(map(len, self.parts.judge)), self.resolved.gaps, self._found(report), self.horizon, s.columns,
         )  # fmt: skip
         shown = {name: value for name, value in report.items() if name != "calibration"}
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)

@@ -19,7 +19,7 @@ def simple_forecasts(z: np.ndarray, horizon: int, periods: Sequence[int]) -> np.
     out = [np.repeat(last, H, axis=1)]
     usable = [q for q in periods if q <= L]
     for q in usable:
-        season = z[:, L - q + t % q]
+        season, seasons = z[:, L - q + t % q], (1 + t // q).astype(z.dtype)
         out.append(season)
         if q == usable[0]:
             n = min(4, L // q)
@@ -27,10 +27,10 @@ def simple_forecasts(z: np.ndarray, horizon: int, periods: Sequence[int]) -> np.
                 out.append(np.mean([z[:, L - q * (j + 1) + t % q] for j in range(n)], axis=0))
                 now = z[:, -q:].mean(1, keepdims=True)
                 shift = now - z[:, L - 2 * q : L - q].mean(1, keepdims=True)
-                out.append(season + shift * (1 + t // q))
+                out.append(season + shift * seasons)
                 if n > 2:
                     trend = (now - z[:, L - n * q : L - n * q + q].mean(1, keepdims=True)) / (n - 1)
-                    out.append(season + trend * (1 + t // q))
+                    out.append(season + trend * seasons)
                 part = max(1, q // 4)
                 before = z[:, L - q - part : L - q].mean(1, keepdims=True)
                 out.append(season + z[:, -part:].mean(1, keepdims=True) - before)
@@ -44,6 +44,6 @@ def simple_forecasts(z: np.ndarray, horizon: int, periods: Sequence[int]) -> np.
     if not periods:
         for span in (min(H, L - 1), min(4 * H, L - 1)):
             if span > 0:
-                out.append(last + (last - z[:, L - 1 - span : L - span]) / span * (t + 1))
+                out.append(last + (last - z[:, L - 1 - span : L - span]) / span * (t + 1).astype(z.dtype))
             out.append(np.repeat(z[:, -max(span, 1) :].mean(1, keepdims=True), H, axis=1))
     return np.stack(out, axis=1)
