@@ -30,7 +30,7 @@ FLOORS = (
     ("forecaster",),
     ("api",),
     ("tasks",),
-    ("training", "progress", "job", "events"),
+    ("training", "prefetch", "progress", "job", "events"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),

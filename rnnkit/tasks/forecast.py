@@ -36,7 +36,6 @@ class ForecastJob:
     """Fit on the early part of the series, select and judge on the later ones, then fit on everything."""
 
     task = "forecast"
-    stages: tuple[str, ...] = ("fit", "final")
 
     def __init__(self, series: SeriesSet, options: TrainOptions, read: int = 0) -> None:
         """``read``: bytes of the file that the series came from."""
@@ -49,9 +48,13 @@ class ForecastJob:
         self.options = plain(self.resolved)
         self.loss: Loss = self.window.head.loss
         assert self.resolved.horizon is not None
-        self.horizon = H = self.resolved.horizon
+        self.horizon, parts = self.resolved.horizon, self.parts
         n = np.array([len(v) for v in series.values])
-        self.ends = {"fit": self.parts.fit, "select": n - self.parts.judged, "final": n}
+        blocks = [f"judge {k + 1}" for k in range(parts.blocks)]
+        self.stages: tuple[str, ...] = ("fit", *blocks, "final")
+        self.ends = {"fit": parts.fit, "select": n - parts.judged, "final": n}
+        for k, name in enumerate(blocks):
+            self.ends[name] = np.where(parts.fit > 0, n - parts.judged + parts.first(k) * parts.stride, 0)
         self.pool = Pool(self.window, series.values, series.past, series.future, series.static)
 
     def network(self) -> Network:
@@ -113,51 +116,86 @@ class ForecastJob:
         return self.pool.examples(y, real, frame)
 
     def select(self, network: Network) -> float:
+        """Error of the middle forecast, scaled: bands can be stretched afterwards, the middle cannot.
+
+        Of quantiles half the absolute error, as the pinball loss has it, of a mean the squared one.
+        """
         series, cuts = self._windows(self.parts.select)
+        predict, middle = Predictor(network, self.pool), self.window.quantiles.index(0.5)
         total = count = 0.0
         for i in range(0, len(cuts), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
-            inputs, frame = self.pool.inputs(*rows)
-            target, weight = self._target(*rows, frame, self.ends["select"])
-            y, _ = network.forward(inputs)
-            points = float(weight.sum())
-            total, count = total + points * self.loss(y, target, weight)[0], count + points
+            inside = rows[1][:, None] + np.arange(self.window.horizon) < self.ends["select"][rows[0]][:, None]
+            answer, frame = predict.framed(*rows)
+            error = np.abs(self.pool.values(self.pool.targets(*rows)) - answer[:, :, middle]) / frame.scale[:, :1]
+            known = inside & np.isfinite(error)
+            total += float(np.sum(np.where(known, error**2 if self.window.output == "mean" else 0.5 * error, 0.0)))
+            count += float(known.sum())
         return total / max(count, 1.0)
 
-    def judge(self, network: Network) -> dict[str, Any]:
-        H = self.horizon
-        S = int((self.parts.fit > 0).sum())
-        many = f" of each of {S} series" if S > 1 else ""
-        count = max(map(len, self.parts.judge))
-        part = f"last {self.parts.judged} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
+    def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
+        """Forecasts of the windows that a stage judges; with the last of them, their scores."""
         selected, judged = self._windows(self.parts.select), self._windows(self.parts.judge)
-        predict = Predictor(network, self.pool, horizon=H)
-        predict.calibration = self._calibration(predict, *selected, self.ends["select"])
-        found = report(predict, self.window.quantiles, self.series.values, self.parts.judge, H, self.window.periods)
-        both = [np.concatenate(pair) for pair in zip(selected, judged, strict=True)]
-        found["calibration"] = msgspec.to_builtins(self._calibration(predict, both[0], both[1], self.ends["final"]))
+        predict = Predictor(network, self.pool, horizon=self.horizon)
+        kept = report.get("kept", {})
+        if stage == "fit":
+            kept = {"select": predict.scaled(*selected).tolist(), "judge": []}
+        if stage != "fit" or not self.parts.blocks:
+            rows = self._judged_by(stage)
+            kept = {
+                **kept,
+                "judge": [*kept["judge"], [rows.tolist(), predict.scaled(*(p[rows] for p in judged)).tolist()]],
+            }
+        if len(kept["judge"]) < max(1, self.parts.blocks):
+            return {**report, "kept": kept}
+        return self._scores(kept, selected, judged)
+
+    def _judged_by(self, stage: str) -> np.ndarray:
+        """Numbers of the windows that a stage judges."""
+        number = np.concatenate([np.arange(len(c)) for c in self.parts.judge])
+        if not self.parts.blocks:
+            return np.arange(len(number))
+        block = self.stages.index(stage) - 1
+        last = self.parts.first(block + 1)
+        return np.flatnonzero((self.parts.first(block) <= number) & (number < last))
+
+    def _scores(
+        self, kept: dict[str, Any], selected: tuple[np.ndarray, np.ndarray], judged: tuple[np.ndarray, np.ndarray]
+    ) -> dict[str, Any]:
+        """What the judged windows tell, their bands held to those selected on; and the bands held to both."""
+        H, quantiles, values = self.horizon, self.window.quantiles, self.series.values
+        before, answer = np.array(kept["select"]), np.empty((len(judged[0]), H, len(quantiles)))
+        for rows, part in kept["judge"]:
+            answer[rows] = part
+        calibration = self._calibration(before, *selected, self.ends["select"])
+        restored = self.pool.restored(calibration(answer, quantiles))
+        found = report(lambda *_: restored, quantiles, values, self.parts.judge, H, self.window.periods)
+        known = [np.concatenate(pair) for pair in zip((before, *selected), (answer, *judged), strict=True)]
+        found["calibration"] = msgspec.to_builtins(self._calibration(known[0], known[1], known[2], self.ends["final"]))
+        S, count = int((self.parts.fit > 0).sum()), max(map(len, self.parts.judge))
+        many = f" of each of {S} series" if S > 1 else ""
+        part = f"last {self.parts.judged} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
         return {"part": part, **found}
 
     def _windows(self, cuts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Windows (series, cut) of the origins of each series."""
         return np.repeat(np.arange(len(cuts)), [len(c) for c in cuts]), np.concatenate(cuts).astype(np.int64)
 
-    def _calibration(self, predict: Predictor, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
-        """The bands of a predictor made to hold on these windows, as far as they lie before ``ends``."""
+    def _calibration(self, answer: np.ndarray, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
+        """The bands of forecasts made to hold on these windows, as far as they lie before ``ends``."""
         inside = cuts[:, None] + np.arange(self.horizon) < ends[series][:, None]
         actual = self.pool.values(np.where(inside, self.pool.targets(series, cuts, self.horizon), np.nan))
-        quantiles = self.window.quantiles
         # Windows of one series that overlap tell little more than one, and series that share their time move together.
         apart = np.ptp(ends[series] - cuts) / self.horizon + 1
-        independent = math.sqrt(len(self.series)) * apart
-        return calibrate(actual, predict.scaled(series, cuts), quantiles, independent)
+        independent = math.sqrt(len(np.unique(series))) * apart
+        return calibrate(actual, answer, self.window.quantiles, independent)
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         return self.plan.steps, max(best_step, 1)
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
         spare = seconds - EVALUATIONS * per_select
-        steps = int(np.clip(spare / (2.1 * per_step), 10, 5 * self.plan.steps))
+        steps = int(np.clip(spare / (1.05 * len(self.stages) * per_step), 10, 5 * self.plan.steps))
         self.resolved = msgspec.structs.replace(self.resolved, steps=steps)
         self.options = plain(self.resolved)
         self.plan = plan_of(self.resolved, self.plan.tolerance)
@@ -192,7 +230,7 @@ class ForecastJob:
             self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
             s.static_names, max(map(len, self.parts.judge)), self.resolved.gaps, self._found(report), self.horizon, s.columns,
         )  # fmt: skip
-        shown = {name: value for name, value in report.items() if name != "calibration"}
+        shown = {k: v for k, v in report.items() if k != "calibration"} if "metrics" in report else {}
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)
 
     def _found(self, report: dict[str, Any]) -> Calibration:

@@ -60,8 +60,8 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     held = sum(map(len, parts.select)) * parts.stride / horizon  # about so many windows that do not overlap
     if parts.ahead < horizon:
         notices.append(
-            f"{parts.ahead} of the {horizon} steps ahead are judged: {least + 3 * horizon} points would be needed to fit, "
-            f"select and judge {horizon}"
+            f"{parts.ahead} of the {horizon} steps ahead are judged; to fit, select and judge all of them would need "
+            f"{least + 3 * horizon} points"
         )
     few = int((parts.fit == 0).sum())
     if few:

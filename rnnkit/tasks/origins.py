@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ MOST = 40
 """Origins of a series that are judged at most."""
 TYPICAL = 0.25
 """The quantile of the lengths of series by which the parts are measured; of shorter ones some may have none."""
+SMALL = 5_000
+"""Points of the fitted part, over all series, up to which what is selected on is fitted too before judging."""
+BLOCKS, GROWTH = 4, 0.25
+"""Trainings that judge at most; one for every such share of the fitted part that is judged."""
 JUDGED, SELECTED = 0.4, 0.15
 """Shares of the shortest series that are judged and selected on at most, unless ``val`` or one horizon is more."""
 
@@ -26,7 +31,9 @@ class Parts(NamedTuple):
 
     ``select[i]`` and ``judge[i]``: the origins of series i, ``stride`` apart; ``fit`` [S]: points of each series that
     are fitted, 0 of one too short for the three parts, which has no origins. No target of one part is a target of
-    another. ``ahead``: steps of the horizon that are judged, all of them unless every series is short.
+    another. ``ahead``: steps of the horizon that are judged, all of them unless every series is short. ``blocks``: how
+    many trainings judge, each the next ones of the origins after a fit on all that is before them; 0 is none but the
+    first, which has the fitted part alone.
     """
 
     judged: int
@@ -36,6 +43,11 @@ class Parts(NamedTuple):
     judge: list[np.ndarray]
     select: list[np.ndarray]
     fit: np.ndarray
+    blocks: int = 0
+
+    def first(self, block: int) -> int:
+        """The number of the first origin that a block judges."""
+        return block * max(map(len, self.judge)) // self.blocks
 
 
 def origins(length: int, horizon: int, folds: int, stride: int) -> np.ndarray:
@@ -69,7 +81,9 @@ def judge_origins(lengths: Sequence[int], horizon: int, val: float, least: int) 
     whole = n >= least + H + judged + selected
     judge = [origins(k, H, folds if w else 0, stride) for k, w in zip(n, whole, strict=True)]
     select = [origins(k - judged, H, tries if w else 0, stride) for k, w in zip(n, whole, strict=True)]
-    return Parts(judged, selected, stride, H, judge, select, np.where(whole, n - judged - selected, 0))
+    fit = np.where(whole, n - judged - selected, 0)
+    blocks = 0 if int(fit.sum()) > SMALL else min(BLOCKS, folds, math.ceil(judged / (GROWTH * fit.max())))
+    return Parts(judged, selected, stride, H, judge, select, fit, blocks)
 
 
 def _short(n: np.ndarray, horizon: int, least: int) -> Parts:
@@ -82,4 +96,5 @@ def _short(n: np.ndarray, horizon: int, least: int) -> Parts:
         )
     whole = n >= least + 4 * steps
     judge = [np.array([k - steps] if w else [], np.int64) for k, w in zip(n, whole, strict=True)]
-    return Parts(steps, steps, steps, steps, judge, [c - steps for c in judge], np.where(whole, n - 2 * steps, 0))
+    fit = np.where(whole, n - 2 * steps, 0)
+    return Parts(steps, steps, steps, steps, judge, [c - steps for c in judge], fit, blocks=1)
