@@ -27,6 +27,7 @@ FLOORS = (
         "limits",
         "lanes",
     ),
+    ("forecaster",),
     ("api",),
     ("tasks",),
     ("training", "prefetch", "progress", "job", "events"),

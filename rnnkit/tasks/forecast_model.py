@@ -14,7 +14,7 @@ from rnnkit.data.frequency import Frequency
 from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Dropout, Network, Recurrent, Take
+from rnnkit.nn import Dropout, Network, Recurrent, Take, Tape
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.backtest import Settings, Shape, backtest, record, rolling_origins
@@ -43,6 +43,7 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
     gaps: str
     calibration: Calibration
     horizon: int  # steps to forecast when nothing else is said; the network's own may be fewer
+    columns: list[str] = []  # all that the table had, in its order
 
 
 def stamps(times: np.ndarray) -> np.ndarray:
@@ -145,7 +146,7 @@ class ForecastModel:
             times = [t.astype("datetime64[us]") for t in times]
         known = SeriesSet(
             f.ids, f.targets, values, past, f.past_names, times, f.time_name, f.id_name, self.freq, future,
-            f.future_names, static=self._data["data.static"], static_names=f.static_names,
+            f.future_names, static=self._data["data.static"], static_names=f.static_names, columns=f.columns,
         )  # fmt: skip
         return History(known, filled)
 
@@ -182,17 +183,19 @@ class ForecastModel:
         """
         H = check_horizon(horizon, self.facts.horizon)
         history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
-        return template(history.series, H)
+        return template(history.series, H, self.facts.columns)
 
-    def answer(self, history: History, horizon: int) -> np.ndarray:
+    def answer(self, history: History, horizon: int, tape: Tape | None = None) -> np.ndarray:
         """Quantiles ``[S,horizon,Q]`` of the points after each series, in the file's units."""
         cuts = np.array([len(v) for v in history.series.values])
-        return self.predictor(history.series, horizon, history.filled)(np.arange(len(cuts)), cuts)
+        return self.predictor(history.series, horizon, history.filled, tape)(np.arange(len(cuts)), cuts)
 
-    def predictor(self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None) -> Predictor:
+    def predictor(
+        self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None, tape: Tape | None = None
+    ) -> Predictor:
         """Forecasts of windows of these series."""
         pool = Pool(self.window, series.values, series.past, series.future, series.static, filled)
-        return Predictor(self.network, pool, self.facts.calibration, horizon)
+        return Predictor(self.network, pool, self.facts.calibration, horizon, tape)
 
     def evaluate(
         self,

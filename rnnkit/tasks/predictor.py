@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.nn import Network
+from rnnkit.nn import Network, Tape
 from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.windows import Frame, Pool
 
@@ -26,6 +26,7 @@ class Predictor:
     pool: Pool
     calibration: Calibration = field(default_factory=Calibration)
     horizon: int = 0  # 0 is the network's own
+    tape: Tape | None = None  # whose buffers to use again, where passes are many and small
 
     def __post_init__(self) -> None:
         self.horizon = self.horizon or self.pool.window.horizon
@@ -46,7 +47,7 @@ class Predictor:
         """``scaled`` for the network's own horizon and some windows, and where they lie."""
         pool = pool or self.pool
         inputs, frame = pool.inputs(series, cuts)
-        z, _ = self.network.forward(inputs)
+        z, _ = self.network.forward(inputs, tape=self.tape)
         return pool.joined(z, frame), frame
 
     def _recursive(self, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
