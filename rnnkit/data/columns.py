@@ -40,6 +40,10 @@ class Column(Protocol):
         """(number of its word [rows], the different words in order of first appearance)."""
         ...
 
+    def codes(self) -> tuple[Codes, int]:
+        """(number of its word [rows], how many there are), the numbers in any order."""
+        ...
+
     def dates(self, compact: bool) -> Dates | int | None:
         """The cells as dates; see `parse_dates`."""
         ...
@@ -68,6 +72,10 @@ class TextColumn:
 
     def words(self) -> tuple[Codes, list[str]]:
         return first_seen(self._values)
+
+    def codes(self) -> tuple[Codes, int]:
+        codes, words = self.words()
+        return codes, len(words)
 
     def dates(self, compact: bool) -> Dates | int | None:
         return parse_dates(self._values, compact)
@@ -103,6 +111,10 @@ class NumberColumn:
         _, first, inverse = np.unique(self._values, return_index=True, return_inverse=True)
         codes, order = _renumbered(first, inverse)
         return codes, [self.cell(int(row)) for row in first[order]]
+
+    def codes(self) -> tuple[Codes, int]:
+        different, codes = np.unique(self._values, return_inverse=True)
+        return codes, len(different)
 
     def dates(self, compact: bool) -> Dates | int | None:
         if not self._digits or not isinstance(parse_dates(self.text(1), compact), Dates):
@@ -146,6 +158,9 @@ class WordColumn:
     def words(self) -> tuple[Codes, list[str]]:
         return self._codes, self._words
 
+    def codes(self) -> tuple[Codes, int]:
+        return self._codes, len(self._words)
+
     def dates(self, compact: bool) -> Dates | int | None:
         return parse_dates(self.text(), compact)
 
@@ -177,6 +192,10 @@ class TimeColumn:
         _, first, inverse = np.unique(self._found.values, return_index=True, return_inverse=True)
         codes, order = _renumbered(first, inverse)
         return codes, [self.cell(int(row)) for row in first[order]]
+
+    def codes(self) -> tuple[Codes, int]:
+        different, codes = np.unique(self._found.values, return_inverse=True)
+        return codes, len(different)
 
     def dates(self, compact: bool) -> Dates | int | None:
         return self._found

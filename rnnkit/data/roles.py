@@ -94,7 +94,7 @@ def _named(table: Table, names: Names) -> list[str] | None:
 
 def _guess_id(table: Table, taken: list[str]) -> str | None:
     for name in table.names:
-        if name.casefold() in ID_NAMES and name not in taken and len(table.words(name)[1]) < table.rows:
+        if name.casefold() in ID_NAMES and name not in taken and table.codes(name)[1] < table.rows:
             return name
     return None
 
@@ -106,7 +106,7 @@ def _guess_id_by_times(table: Table, time: str | None, taken: list[str]) -> str 
     """
     times = [time] if time else [n for n in table.names if n not in taken and name_words(n) & TIME_NAMES]
     for name in times:
-        if 3 * len(table.words(name)[1]) > 2 * table.rows:
+        if 3 * table.codes(name)[1] > 2 * table.rows:
             continue
         for id in tell_apart(table, name, taken):
             codes, different = table.words(id)
@@ -117,7 +117,7 @@ def _guess_id_by_times(table: Table, time: str | None, taken: list[str]) -> str 
 
 def tell_apart(table: Table, time: str, taken: Sequence[str]) -> list[str]:
     """The columns of text and not of time, that with the fewest values first, within which no time comes twice."""
-    times, count = table.words(time)
+    times, count = table.codes(time)
     found = []
     for name in table.names:
         if name == time or name in taken or name_words(name) & TIME_NAMES or is_date(table, name):
@@ -125,7 +125,7 @@ def tell_apart(table: Table, time: str, taken: Sequence[str]) -> list[str]:
         if table.is_missing(name).any() or table.is_numeric(name):
             continue
         codes, different = table.words(name)
-        pairs = codes.astype(np.int64) * len(count) + times
+        pairs = codes.astype(np.int64) * count + times
         if 2 * len(different) <= table.rows and np.unique(pairs).size == table.rows:
             found.append((len(different), name))
     return [name for _, name in sorted(found, key=lambda pair: pair[0])]

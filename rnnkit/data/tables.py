@@ -107,6 +107,10 @@ class Table:
             self._words[name] = self.column(name).words()
         return self._words[name]
 
+    def codes(self, name: str) -> tuple[Codes, int]:
+        """One column as numbers [rows] of its different cells in any order, and how many there are."""
+        return self.column(name).codes()
+
     def dates(self, name: str, compact: bool) -> Dates | int | None:
         """One column as dates; see `parse_dates`."""
         return self.column(name).dates(compact)
