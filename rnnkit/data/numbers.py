@@ -21,6 +21,7 @@ COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 DOT_DECIMAL = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?", re.ASCII)
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _SPACED = re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f\u2009']\d{3})+([.,]\d*)?")
+_BEGINS = re.compile(r"[+\-\u2212]?(\d|[.,]\d|inf)", re.IGNORECASE)
 _SPACES = str.maketrans("", "", " \u00a0\u202f\u2009'")
 
 
@@ -99,6 +100,8 @@ class _Careful:
         self.values = np.array([self._one(c, decimal, group, groups) for c in cells], dtype=np.float64)
 
     def _one(self, cell: str, decimal: str, group: str, groups: re.Pattern[str]) -> float:
+        if not _BEGINS.match(cell):
+            return np.nan
         if groups.fullmatch(cell):
             self.grouped = group
             cell = cell.replace(group, "")

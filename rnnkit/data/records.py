@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from rnnkit.data.numbers import COMMA_DECIMAL, DOT_DECIMAL, INFINITE, MISSING, PLAIN
@@ -62,6 +63,38 @@ def records(
 
     blocks: the text in pieces that end with a line; first: the number of the first line.
     """
+    quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
+    source, usual, width = iter(blocks), csv.field_size_limit(), 0
+    try:
+        for block in source:
+            csv.field_size_limit(LONGEST)
+            lines = list(io.StringIO(block, newline=""))
+            rows = _each_its_own(lines, separator, quoting)
+            if rows is None:
+                yield from _one_by_one(chain([block], source), separator, quoting, label, first, width)
+                return
+            yield from zip(range(first, first + len(rows)), rows, strict=True)
+            first, width = first + len(lines), len(rows[0])
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _each_its_own(lines: list[str], separator: str, quoting: Any) -> list[list[str]] | None:
+    """The records of lines that are one each, or None where a record goes over lines or a line is blank."""
+    if quoting == csv.QUOTE_MINIMAL and lines[-1].count('"') % 2:
+        return None  # it may go on in the next block
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, quoting=quoting))
+    except csv.Error:
+        return None
+    whole = len(rows) == len(lines) and all(len(row) > 1 or (row and row[0].strip()) for row in rows)
+    return rows if whole else None
+
+
+def _one_by_one(
+    blocks: Iterable[str], separator: str, quoting: Any, label: str, first: int, width: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Records that may go on over lines; width: fields of those before them, 0 where there are none."""
     raw: list[str] = []  # the lines of the record being read
 
     def feed() -> Iterator[str]:
@@ -70,11 +103,9 @@ def records(
                 raw.append(line)
                 yield line
 
-    quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
     reader = csv.reader(feed(), delimiter=separator, quoting=quoting)
-    start, width = first, 0
+    start = first
     blank: list[tuple[int, list[str]]] = []
-    usual = csv.field_size_limit(LONGEST)
     try:
         for row in reader:
             if len(raw) > 1 and sum(line.count('"') for line in raw) % 2:
@@ -93,8 +124,6 @@ def records(
             f"{label}, line {start}: the fields cannot be told apart ({error}); "
             "close the quotation mark that opens there"
         ) from error
-    finally:
-        csv.field_size_limit(usual)
 
 
 def _value_like(cell: str) -> bool:

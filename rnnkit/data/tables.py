@@ -267,9 +267,9 @@ def _by_records(shape: _Shape, label: str) -> tuple[dict[str, Column], NDArray[n
     lines: list[NDArray[np.int64]] = []
     names, rows = shape.names, chain(shape.head, shape.rest)
     while chunk := list(islice(rows, BLOCK)):
-        for line, row in chunk:
-            if len(row) != len(names):
-                raise ragged(line, len(row), len(names), shape.header, shape.separator, label)
+        if any(len(row) != len(names) for _, row in chunk):
+            line, found = next((line, len(row)) for line, row in chunk if len(row) != len(names))
+            raise ragged(line, found, len(names), shape.header, shape.separator, label)
         lines.append(np.array([line for line, _ in chunk], dtype=np.int64))
         cells = zip(*(row for _, row in chunk), strict=True)
         blocks.append([np.strings.strip(np.array(c, dtype=TEXT)) for c in cells])
