@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from rnnkit.tasks import TASKS, Findings, Model, TaskJob, get_task, recognise
 from rnnkit.tasks.options import RUNTIME, TrainOptions, for_task, plain
 from rnnkit.training import Event, Finished, expected_seconds
 from rnnkit.training import train as _train
+
+if TYPE_CHECKING:
+    from rnnkit.tasks.forecast_model import ForecastModel
 
 RUNS = Path("runs")
 """Where runs go, and are looked for, when nothing else is said."""
@@ -171,6 +174,31 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
     return _open(path, *_read(path), backend, threads)
 
 
+def stream(model: Model, **options: Any) -> Any:
+    """Forecasts row by row from a forecaster; ``UsageError`` for a model of another task.
+
+    >>> stream = rnnkit.api.stream(rnnkit.load("runs/energy"))    # doctest: +SKIP
+    >>> stream.line("2024-12-30T00:00,41.2")[0].anomaly           # doctest: +SKIP
+    False
+    """
+    from rnnkit.tasks.forecast_stream import Stream
+
+    return Stream(_forecaster(model), **{name: value for name, value in options.items() if value is not None})
+
+
+def template(model: Model, data: Any = None, *, horizon: int | None = None) -> dict[str, list[str]]:
+    """The rows to come of a forecaster, by column, to be filled in; ``UsageError`` for a model of another task."""
+    return _forecaster(model).template(data, horizon=horizon)
+
+
+def _forecaster(model: Model) -> ForecastModel:
+    from rnnkit.tasks.forecast_model import ForecastModel
+
+    if not isinstance(model, ForecastModel):
+        raise UsageError(f"rows are forecast by a forecaster, and this run is of the task {model.task}; name another")
+    return model
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
     """The arrays and metadata of a run, or of a model file itself."""
     return modelfile.load(path, modelfile.ModelMeta) if path.is_file() else Run(path).load_model()
@@ -275,4 +303,17 @@ def newest(task: str, folder: Path = RUNS) -> Path:
     raise UsageError(f"there is no {task} run under {folder}; make one with: {how}")
 
 
-__all__ = ["CONFIG", "RUNS", "check", "load", "make_options", "newest", "prepare", "quantize", "train", "train_events"]
+__all__ = [
+    "CONFIG",
+    "RUNS",
+    "check",
+    "load",
+    "make_options",
+    "newest",
+    "prepare",
+    "quantize",
+    "stream",
+    "template",
+    "train",
+    "train_events",
+]

@@ -51,6 +51,11 @@ def width() -> int:
     return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns if terminal(sys.stdout) else PIPED_WIDTH
 
 
+def height() -> int:
+    """Lines of the terminal, 24 when stdout is piped."""
+    return shutil.get_terminal_size((PIPED_WIDTH, 24)).lines if terminal(sys.stdout) else 24
+
+
 def unicode_output() -> bool:
     """Whether stdout can write the characters of a chart."""
     try:

@@ -25,6 +25,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule_options: dict[str, Any] = {}
     clip: float = 1.0  # by norm; 0 is off
     clip_value: float = 0.0  # by value; 0 is off
+    tolerance: float = 0.0  # a later evaluation is preferred that is worse by at most this share of the lowest loss
     patience: int = 0  # evaluations without a better one before stopping; 0 is never
     stop: int = 0  # stop after this many steps though the schedule is longer; 0 is never
     seed: int = 0

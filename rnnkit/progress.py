@@ -19,6 +19,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     stop: int = 0
     updates: int = 0  # steps in which the optimiser moved
     best_loss: float | None = None
+    lowest: float | None = None  # loss so far; that of the best weights is within the plan's tolerance of it
     best_step: int = 0
     waited: int = 0
     returns: int = 0

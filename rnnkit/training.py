@@ -286,13 +286,15 @@ class _Trainer:
         if first and not math.isfinite(selected):
             yield self._return(stage)
             return
-        better = not first or progress.best_loss is None or selected < progress.best_loss
+        better = not first or progress.lowest is None or selected < progress.lowest * (1 + self.plan.tolerance)
         if better:
             self.best[...] = parameters.values
             if first:
-                progress.best_loss, progress.best_step, progress.waited = selected, progress.step, 0
-        else:
-            progress.waited += 1
+                progress.best_loss, progress.best_step = selected, progress.step
+        lower = not first or progress.lowest is None or selected < progress.lowest
+        progress.waited = 0 if lower else progress.waited + 1
+        if first and lower:
+            progress.lowest = selected
         if first:
             progress.observed.append(selected)
         now = min(len(progress.observed), progress.step // self.plan.evaluate_every or 1)

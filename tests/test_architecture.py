@@ -17,6 +17,7 @@ FLOORS = (
     (
         "console",
         "plots",
+        "views",
         "outputs",
         "benchmark",
         "benchmark_report",
@@ -45,7 +46,7 @@ HOMES = {
     "pandas": ("data/",),
     "pyarrow": ("data/frames.py",),
     "narwhals": ("data/frames.py",),
-    "matplotlib": ("plots.py",),
+    "matplotlib": ("plots/",),
     "click": ("cli/",),
     "rich": ("console.py",),
     "safetensors": ("modelfile.py",),

@@ -8,6 +8,7 @@ import pytest
 
 from rnnkit._kernels import reference_ops
 from rnnkit.errors import UsageError
+from rnnkit.nn import losses
 from rnnkit.nn.engine import Engine
 from rnnkit.nn.losses import LOSSES, make_loss
 
@@ -16,6 +17,8 @@ OPTIONS = {
     "mae": [{}],
     "huber": [{}, {"delta": 0.3}],
     "pinball": [{}, {"quantiles": (0.5,)}, {"quantiles": [0.1, 0.8]}],
+    "student_t": [{}],
+    "negative_binomial": [{}],
     "softmax_cross_entropy": [{}, {"label_smoothing": 0.2}],
     "sigmoid_cross_entropy": [{}],
 }
@@ -38,13 +41,22 @@ def example(loss, rng, dtype=np.float64):
         return rng.standard_normal((*SHAPE, len(loss.quantiles))).astype(dtype), rng.standard_normal(SHAPE).astype(
             dtype
         )
+    if loss.name == "student_t":
+        return rng.standard_normal((*SHAPE, 3)).astype(dtype), rng.standard_normal(SHAPE).astype(dtype)
+    if loss.name == "negative_binomial":
+        scale = rng.uniform(1, 9, SHAPE)
+        return rng.standard_normal((*SHAPE, 2)).astype(dtype), np.stack([rng.poisson(scale), scale], -1).astype(dtype)
     return rng.standard_normal(SHAPE).astype(dtype), rng.standard_normal(SHAPE).astype(dtype)
+
+
+def softplus(x):
+    return math.log1p(math.exp(x))
 
 
 def naive(loss, prediction, target):
     """Each target's loss in Python scalars, straight from the definitions."""
-    result = np.empty(target.shape)
-    for at in np.ndindex(target.shape):
+    result = np.empty(SHAPE)
+    for at in np.ndindex(SHAPE):
         p, t = prediction[at], target[at]
         if loss.name == "mse":
             result[at] = (p - t) ** 2
@@ -56,6 +68,16 @@ def naive(loss, prediction, target):
         elif loss.name == "pinball":
             parts = [q * (t - x) if t >= x else (1 - q) * (x - t) for q, x in zip(loss.quantiles, p, strict=True)]
             result[at] = sum(parts) / len(parts)
+        elif loss.name == "student_t":
+            scale, nu = softplus(p[1]) + 1e-6, 2 + softplus(p[2])
+            density = math.gamma((nu + 1) / 2) / math.gamma(nu / 2) / math.sqrt(math.pi * nu) / scale
+            density *= (1 + ((t - p[0]) / scale) ** 2 / nu) ** (-(nu + 1) / 2)
+            result[at] = -math.log(density)
+        elif loss.name == "negative_binomial":
+            (k, s), r = t, math.sqrt(t[1]) / (softplus(p[1]) + 1e-6)
+            mean = s * (softplus(p[0]) + 1e-6)
+            probability = math.gamma(k + r) / math.gamma(r) / math.gamma(k + 1)
+            result[at] = -math.log(probability * (r / (r + mean)) ** r * (mean / (r + mean)) ** k)
         elif loss.name == "sigmoid_cross_entropy":
             s = 1 / (1 + math.exp(-p))
             result[at] = -(t * math.log(s) + (1 - t) * math.log(1 - s))
@@ -134,7 +156,8 @@ def test_what_has_weight_zero_does_not_exist(name, options):
     weight[0, 1] = weight[3] = 0
     expected, slopes = loss(prediction, target, weight)
     prediction[weight == 0] = np.nan
-    target = np.where(weight == 0, -1 if target.dtype.kind == "i" else np.nan, target).astype(target.dtype)
+    target = target.copy()
+    target[weight == 0] = -1 if target.dtype.kind == "i" else np.nan
     value, gradient = loss(prediction, target, weight)
     assert value == expected
     np.testing.assert_array_equal(gradient, slopes)
@@ -167,7 +190,7 @@ def test_a_prediction_that_is_not_finite_shows_in_the_value(name, options, bad):
     assert not math.isfinite(loss(prediction, target)[0])
 
 
-@pytest.mark.parametrize("name", ["mse", "mae", "huber", "pinball", "sigmoid_cross_entropy"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "softmax_cross_entropy"])
 def test_a_counted_nan_target_shows_in_the_value_and_gradient(name):
     loss = make_loss(name)
     prediction, target = example(loss, generator())
@@ -239,6 +262,38 @@ def test_pinball_pulls_each_quantile_to_its_share():
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pinball_in_blocks_agrees_with_one_piece(dtype, monkeypatch):
+    rng, loss = generator(), make_loss("pinball")
+    prediction, target = rng.standard_normal((50, 3, 5)).astype(dtype), rng.standard_normal((50, 3)).astype(dtype)
+    prediction[7, 1] = target[7, 1]  # where the slope is 0
+    weight = rng.integers(0, 2, (50, 3)).astype(dtype)
+    value, gradient = loss(prediction, target, weight)
+    monkeypatch.setattr(losses, "BLOCK", 7)
+    again, other = loss(prediction, target, weight)
+    assert again == pytest.approx(value, rel=1e-14)
+    np.testing.assert_array_equal(other, gradient)
+    assert (gradient[7, 1] == 0).all()
+
+
+def test_pinball_does_not_end_where_differences_of_float32_do():
+    loss = make_loss("pinball", quantiles=(0.5, 0.9))
+    prediction, target = np.full((2, 2), 3e38, np.float32), np.array([-3e38, 0], np.float32)
+    value, gradient = loss(prediction, target)
+    assert value == pytest.approx((0.5 + 0.1) * 9e38 / 4, rel=1e-6)
+    np.testing.assert_allclose(gradient, [[0.125, 0.025]] * 2, rtol=1e-6)
+
+
+def test_pinball_over_its_prediction_reports_what_is_not_finite():
+    loss = make_loss("pinball", quantiles=(0.5, 0.9))
+    prediction, target = np.zeros((3, 2), np.float32), np.array([1, np.nan, -1], np.float32)
+    value, gradient = loss(prediction, target, None, prediction)
+    assert math.isnan(value)
+    assert gradient is prediction
+    np.testing.assert_allclose(gradient[[0, 2]], np.array([[-0.5, -0.9], [0.5, 0.1]]) / 6, rtol=1e-6)
+    assert np.isnan(gradient[1]).all()
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_agrees_with_pytorch(name):
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -294,6 +349,12 @@ def test_options_that_cannot_be_are_refused(name, options, message):
         ("mse", np.zeros(3), np.zeros(3), np.array([1, -1, 1]), "not negative"),
         ("mse", np.zeros(3), np.zeros(3), np.array([1, np.nan, 1]), "finite"),
         ("pinball", np.zeros((3, 4)), np.zeros(3), None, r"\(3, 5\), not \(3, 4\)"),
+        ("student_t", np.zeros((3, 2)), np.zeros(3), None, r"3 parameters, \(3, 3\), not \(3, 2\)"),
+        ("negative_binomial", np.zeros((3, 3)), np.ones((3, 2)), None, r"2 parameters, \(3, 2\), not \(3, 3\)"),
+        ("negative_binomial", np.zeros((3, 2)), np.ones(3), None, r"a count and its scale, .*, not \[3\]"),
+        ("negative_binomial", np.zeros((2, 2)), np.array([[1, 1], [2.5, 1]]), None, "whole numbers .*, not 2.5"),
+        ("negative_binomial", np.zeros((2, 2)), np.array([[1, 1], [-2, 1]]), None, "whole numbers .*, not -2"),
+        ("negative_binomial", np.zeros((2, 2)), np.array([[1, 1], [2, 0]]), None, "scales above 0, not 0"),
         ("softmax_cross_entropy", np.zeros((3, 4)), np.zeros((3, 1), int), None, r"\(3, 4\) does not fit \(3, 1\)"),
         ("softmax_cross_entropy", np.zeros((2, 4)), np.array([0, 4]), None, "ids from 0 to 3, not 4"),
         ("softmax_cross_entropy", np.zeros((2, 4)), np.array([0, -1]), None, "not -1"),

@@ -1,131 +1,15 @@
-"""Charts made of characters: braille dots and shades, or plain ASCII where those cannot be written."""
+"""Charts for the terminal: forecasts, backtests and losses, drawn on a canvas of characters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
-from rnnkit.console import numbers
+import numpy as np
 
-Points = Sequence[tuple[float, float]]
-
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""Bit of the dot in row 0..3 and column 0..1 of a braille character (U+2800 + bits)."""
-
-
-class Canvas:
-    """A plot of ``width`` × ``height`` characters over a rectangle of values; NaN breaks a line."""
-
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], width: int, height: int, unicode: bool) -> None:
-        self.x, self.width, self.height, self.unicode = x, width, height, unicode
-        low, high = y
-        if not high > low:
-            low, high = low - (abs(low) * 0.05 or 1.0), high + (abs(high) * 0.05 or 1.0)
-        self.y = (low, high)
-        self.fine = (2, 4) if unicode else (1, 1)  # dots per character
-        self.bits = [[0] * width for _ in range(height)]
-        self.marks = [[" "] * width for _ in range(height)]
-
-    def line(self, points: Points, mark: str = "*") -> None:
-        """Join the points; ``mark`` is the character in ASCII."""
-        before: tuple[int, int] | None = None
-        for px, py in points:
-            here = self._dot(px, py)
-            if here is not None:
-                self._segment(before or here, here, mark)
-            before = here
-
-    def band(self, low: Points, high: Points) -> None:
-        """Shade between two lines over the same x."""
-        for column in range(self.width):
-            at = self.x[0] + (column + 0.5) / self.width * (self.x[1] - self.x[0])
-            bottom, top = _between(low, at), _between(high, at)
-            if bottom is None or top is None:
-                continue
-            for row in range(self.height):
-                value = self.y[1] - (row + 0.5) / self.height * (self.y[1] - self.y[0])
-                if bottom <= value <= top:
-                    self.marks[row][column] = "░" if self.unicode else ":"
-
-    def rule(self, at: float) -> None:
-        """A vertical line behind everything."""
-        column = self._column(at)
-        for row in range(self.height):
-            self.marks[row][column] = "┊" if self.unicode else "|"
-
-    def points(self, points: Points, mark: str) -> None:
-        """A character at each point, under the lines."""
-        for px, py in points:
-            dot = self._dot(px, py)
-            if dot is not None:
-                self.marks[dot[1] // self.fine[1]][dot[0] // self.fine[0]] = mark
-
-    def lines(self, labels: Sequence[tuple[float, str]]) -> list[str]:
-        """The plot with its axes: values at the left, ``labels`` (x, text) below."""
-        last = self.height - 1
-        ticks = [round(i * last / 4) for i in range(5)] if self.height >= 9 else [0, last]
-        values = [self.y[1] - row / last * (self.y[1] - self.y[0]) for row in ticks]
-        names = dict(zip(ticks, numbers(values), strict=True))
-        gutter = max(map(len, names.values()))
-        wall, corner, floor = ("│", "└", "─") if self.unicode else ("|", "+", "-")
-        out = []
-        for row in range(self.height):
-            pairs = zip(self.bits[row], self.marks[row], strict=True)
-            cells = "".join(chr(0x2800 + bits) if bits else mark for bits, mark in pairs)
-            out.append(f"{names.get(row, ''):>{gutter}} {wall}{cells}".rstrip())
-        out.append(f"{'':>{gutter}} {corner}{floor * self.width}")
-        out.append((" " * (gutter + 2) + self._under(labels)).rstrip())
-        return out
-
-    def _under(self, labels: Sequence[tuple[float, str]]) -> str:
-        """The x labels: the first flush left, the last flush right, others where there is room."""
-        text = [" "] * self.width
-        order = [0, len(labels) - 1, *range(1, len(labels) - 1)] if len(labels) > 1 else [0]
-        for i in order:
-            at, name = labels[i]
-            name = name[: self.width]
-            for before in (len(name) // 2, len(name) - 1):  # centred, or else to the left of its place
-                start = max(0, min(self._column(at) - before, self.width - len(name)))
-                around = text[max(0, start - 2) : start + len(name) + 2]
-                if all(c == " " for c in around):
-                    text[start : start + len(name)] = name
-                    break
-        return "".join(text)
-
-    def _column(self, at: float) -> int:
-        share = (at - self.x[0]) / ((self.x[1] - self.x[0]) or 1.0)
-        return max(0, min(self.width - 1, int(share * self.width)))
-
-    def _dot(self, px: float, py: float) -> tuple[int, int] | None:
-        """The dot of a point, None where it has no finite value."""
-        if not math.isfinite(py):
-            return None
-        w, h = self.width * self.fine[0] - 1, self.height * self.fine[1] - 1
-        col = round((px - self.x[0]) / ((self.x[1] - self.x[0]) or 1.0) * w)
-        row = round((self.y[1] - py) / (self.y[1] - self.y[0]) * h)
-        return max(0, min(w, col)), max(0, min(h, row))
-
-    def _segment(self, a: tuple[int, int], b: tuple[int, int], mark: str) -> None:
-        count = max(abs(b[0] - a[0]), abs(b[1] - a[1]), 1)
-        for i in range(count + 1):
-            self._set(a[0] + round(i * (b[0] - a[0]) / count), a[1] + round(i * (b[1] - a[1]) / count), mark)
-
-    def _set(self, col: int, row: int, mark: str) -> None:
-        fine = self.fine
-        if self.unicode:
-            self.bits[row // fine[1]][col // fine[0]] |= _DOTS[row % 4][col % 2]
-        else:
-            self.marks[row][col] = mark
-
-
-def _between(points: Points, at: float) -> float | None:
-    """The value of a line at ``at``, None outside it or next to NaN."""
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 <= at <= x1:
-            value = y0 + (y1 - y0) * ((at - x0) / ((x1 - x0) or 1.0))
-            return value if math.isfinite(value) else None
-    return None
+from rnnkit import views
+from rnnkit.cli.canvas import Canvas
+from rnnkit.tasks import Backtest
 
 
 def _span(*series: Sequence[float]) -> tuple[float, float] | None:
@@ -142,13 +26,14 @@ def forecast_chart(
     height: int = 14,
     unicode: bool = True,
 ) -> list[str]:
-    """The end of a series, its forecast (median or mean) and the 80 % band, as lines of text.
+    """The end of a series, its forecast (median or mean) and the narrowest band, as lines of text.
 
     ``columns`` are those of a forecast (``median`` or ``mean``, ``lo80``, ``hi80`` ...), ``times`` its times as text.
     """
     middle = list(columns.get("median", columns.get("mean", ())))
     shown = list(history)[-min(len(history), max(3 * len(middle), 40), 4 * width) :]
-    low, high = list(columns.get("lo80", ())), list(columns.get("hi80", ()))
+    band = next(iter(views.bands(columns)[::-1]), "")
+    low, high = list(columns.get(f"lo{band}", ())), list(columns.get(f"hi{band}", ()))
     extent = _span(shown, middle, low, high)
     if extent is None or not middle:
         return []
@@ -185,3 +70,34 @@ def loss_chart(
     canvas.points([(float(s), v) for s, v in zip(steps, loss, strict=True)], "·" if unicode else ".")
     canvas.line([(float(s), v) for s, v in zip(steps, selected, strict=True)], "*")
     return canvas.lines([(float(steps[0]), f"step {steps[0]:,}"), (float(steps[-1]), f"{steps[-1]:,}")])
+
+
+def backtest_chart(
+    found: Backtest, series: int, *, width: int = 80, height: int = 14, unicode: bool = True
+) -> list[str]:
+    """The last folds of a series that do not overlap, as many as can be told apart, over what came.
+
+    What came is the line, the 80 % band (or the narrowest there is) the shade, the forecast a mark where it departs
+    from the line; folds begin at the rules.
+    """
+    H = found.actual.shape[1]
+    row = views.apart(found, series, max(1, min(6, 2 * (width - 14) // max(H, 12))))
+    names, values = views.bands(found.columns), found.values[series]
+    cuts = [int(found.cuts[window]) for window in row]
+    start, end = max(0, cuts[0] - max(H, 12)), cuts[-1] + H
+    shown = values[start:end].tolist()
+    middle = found.columns[views.middle(found.columns)][row]
+    ends = [found.columns[f"{side}{names[-1]}"][row] for side in ("lo", "hi")] if names else []
+    extent = _span(shown, middle.ravel(), *(end.ravel() for end in ends))
+    if extent is None:
+        return []
+    canvas = Canvas((float(start), float(end - 1)), extent, max(20, width - 14), height, unicode)
+    for n, cut in enumerate(cuts):
+        if names:
+            canvas.band(*(list(zip(np.arange(cut, cut + H) + 0.0, side[n], strict=True)) for side in ends))
+        canvas.points([(float(cut + i), v) for i, v in enumerate(middle[n])], "•" if unicode else "o")
+        canvas.rule(cut - 0.5)
+    canvas.line([(float(start + i), v) for i, v in enumerate(shown)], "*")
+    places = np.array([start, cuts[0], end - 1])
+    known = np.minimum(places, len(values) - 1)
+    return canvas.lines(list(zip(map(float, places), found.times(series, known), strict=True)))

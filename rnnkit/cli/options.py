@@ -221,7 +221,7 @@ reading = combined(
 shaping = combined(
     _flag("cell", click.Choice(list(CELLS)), "Recurrent cell (default gru)."),
     _flag("hidden", int, "Hidden units of each layer; by default chosen by the size of the data."),
-    _flag("layers", int, "Recurrent layers, stacked (default 1)."),
+    _flag("layers", int, "Recurrent layers, stacked; by default 1, of large tables 2."),
     _flag("dropout", float, "Share of values dropped between layers while training."),
     _flag("recurrent-dropout", float, "Share of hidden units dropped on the recurrent path (default 0)."),
     click.option(
@@ -238,7 +238,18 @@ shaping = combined(
     _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),
     _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),
     _flag("season", str, "Season in steps: auto (found), none, 24 or 24,168.", metavar="STEPS"),
-    _flag("output", click.Choice(["quantile", "mean"]), "Quantiles with their bands (default) or the mean."),
+    _flag(
+        "output",
+        FromTable("rnnkit.nn.outputs:OUTPUTS"),
+        "What the network learns of each point: quantiles (default), the mean, or a distribution; "
+        "negative-binomial is for counts.",
+    ),
+    _flag(
+        "decode",
+        click.Choice(["direct", "recursive"]),
+        "Forecast all steps at once (default), or a season (or a part of one) at a time from those before it.",
+    ),
+    _flag("members", int, "Networks of the ensemble (default 4)."),
     _flag("val", float, "Share of the data, its last part, kept from fitting to judge by (default 0.1)."),
 )
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rnnkit import api, console
+from rnnkit import api, console, views
 from rnnkit.cli.charts import forecast_chart, loss_chart
-from rnnkit.outputs import STDOUT, write
+from rnnkit.cli.sparklines import overview
 from rnnkit.run import Run
 from rnnkit.tasks import Forecast, Model, TaskJob
 from rnnkit.training import Finished
@@ -43,8 +38,6 @@ CHOSEN: dict[str, tuple[str, ...]] = {
 UNJUDGED = (
     "this run was not judged: its training was interrupted or diverged; rnnkit train --resume goes on where it stopped"
 )
-ROWS = 24
-"""Rows of a forecast that a terminal shows."""
 
 
 def chosen(task: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -69,14 +62,13 @@ def trained(finished: Finished, job: TaskJob, *, json: bool, plot: Path | None) 
     run, model = finished.run, api.load(finished.run.path)
     forecast = model.predict() if model.task == "forecast" else None
     if plot is not None:
-        _plot(plot, forecast, run)
+        draw(plot, forecast, run)
     if json:
         console.write_json(**_summary(run.path, model.task, finished.report), seconds=round(finished.seconds, 3))
         return
     report(finished.report)
     console.write()
-    for line in _chart(forecast, run):
-        console.write(line)
+    _draw(forecast, run)
     console.write(f"\nUse it:  {next_command(run.path, job)}")
 
 
@@ -151,102 +143,45 @@ def next_command(run: Path, job: TaskJob) -> str:
     return f"rnnkit predict {shlex.quote(str(run))}"
 
 
-def _chart(forecast: Forecast | None, run: Run) -> list[str]:
-    width, unicode = console.width(), console.unicode_output()
+def _draw(forecast: Forecast | None, run: Run) -> None:
+    """A chart of the forecast, or of the losses of a training that forecasts nothing."""
     if forecast is not None:
-        return forecast_lines(forecast, width=width, unicode=unicode)
+        draw_forecast(forecast)
+        return
     records = [r for r in run.read_log() if r.get("selected") is not None and r.get("loss") is not None]
     if len(records) < 2:
-        return []
+        return
+    width, unicode = console.width(), console.unicode_output()
     steps, loss, selected = ([r[key] for r in records] for key in ("step", "loss", "selected"))
-    mark = "·" if unicode else "."
-    head = f"Loss per token over the steps: training ({mark}) and the part that selects (line)"
-    return [head, *loss_chart(steps, loss, selected, width=width, unicode=unicode)]
-
-
-def forecast_lines(forecast: Forecast, *, width: int, unicode: bool) -> list[str]:
-    """A chart of the first series with its heading."""
-    columns = {name: values.tolist() for name, values in forecast.columns[0].items()}
-    chart = forecast_chart(forecast.history[0].tolist(), columns, forecast.times[0], width=width, unicode=unicode)
-    which = f" of {forecast.ids[0]}, the first of {len(forecast.ids):,} series" if len(forecast.ids) > 1 else ""
-    band = ", the band holding 80 %" if "lo80" in columns else ""
-    return [f"{forecast.targets[0]}{which}: {len(forecast.times[0]):,} steps ahead{band}", *chart] if chart else []
-
-
-# -- forecasts ------------------------------------------------------------------------------------
-
-
-def forecast(
-    found: Forecast,
-    run: Path,
-    *,
-    json: bool = False,
-    out: Path | None = None,
-    plot: Path | None = None,
-) -> None:
-    """A forecast as CSV or JSON, or on a terminal as a table and a chart."""
-    for notice in found.notices:
-        console.note(f"note: {notice}")
-    if plot is not None:
-        _plot(plot, found, None)
-    if json:
-        text = console.to_json({"run": str(run), "target": found.targets[0], "rows": list(_records(found))}) + "\n"
-    elif out is None and console.terminal(sys.stdout):
-        _show(found)
-        return
-    else:
-        text = to_csv(found)
-    if out is None or out == STDOUT:
-        sys.stdout.write(text)
-        return
-    write(out, text.encode())
-    console.note(f"wrote {out}")
-
-
-def _names(found: Forecast) -> list[str]:
-    return ([found.id_name] if found.id_name else []) + [found.time_name, *found.columns[0]]
-
-
-def _rows(found: Forecast) -> Any:
-    """Rows of (id, time, values): the id only where there is a column for it, values as numbers."""
-    for name, times, columns in zip(found.ids, found.times, found.columns, strict=True):
-        for i, at in enumerate(times):
-            yield [*([name] if found.id_name else []), at, *(float(values[i]) for values in columns.values())]
-
-
-def _records(found: Forecast) -> Any:
-    names = _names(found)
-    for row in _rows(found):
-        yield dict(zip(names, row, strict=True))
-
-
-def to_csv(found: Forecast) -> str:
-    """The forecast as CSV, values with the seven digits that a float32 has."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_names(found))
-    for row in _rows(found):
-        writer.writerow([_digits(v) if isinstance(v, float) else v for v in row])
-    return file.getvalue()
-
-
-def _digits(value: float) -> str:
-    return np.format_float_positional(value, precision=7, fractional=False, trim="-") if math.isfinite(value) else ""
-
-
-def _show(found: Forecast) -> None:
-    rows = list(_rows(found))
-    first = 2 if found.id_name else 1
-    figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
-    shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
-    console.table(_names(found), shown, left=first)
-    if len(rows) > ROWS:
-        console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
-    for line in forecast_lines(found, width=console.width(), unicode=console.unicode_output()):
+    console.write(
+        f"Loss per token over the steps: training ({'·' if unicode else '.'}) and the part that selects (line)"
+    )
+    for line in loss_chart(steps, loss, selected, width=width, unicode=unicode):
         console.write(line)
 
 
-def _plot(path: Path, found: Forecast | None, run: Run | None) -> None:
+def draw_forecast(found: Forecast) -> None:
+    """One series as a chart, several as a line each, as many as the screen shows."""
+    width, unicode, H = console.width(), console.unicode_output(), len(found.times[0])
+    band = next(iter(views.bands(found.columns[0])[::-1]), "")
+    if len(found.ids) > 1:
+        chosen, rule = views.telling(found, max(5, console.height() - 6))
+        some = f"{len(chosen)} of {len(found.ids):,} series, {rule}" if rule else f"{len(chosen)} series"
+        console.write(f"{some}: {H:,} step{'s' * (H > 1)} ahead")
+        headers, rows = overview(found, chosen, width=width, unicode=unicode)
+        console.table(headers, rows, left=2)
+        return
+    columns = {name: values.tolist() for name, values in found.columns[0].items()}
+    chart = forecast_chart(found.history[0].tolist(), columns, found.times[0], width=width, unicode=unicode)
+    if chart:
+        shade = f", the band holding {band} %" if band else ""
+        console.write(f"{found.labels[0]}: {H:,} step{'s' * (H > 1)} ahead{shade}")
+    for line in chart:
+        console.write(line)
+
+
+def draw(path: Path, found: Forecast | None, run: Run | None = None) -> None:
+    """A chart of the forecast, or of the loss of a run, into a file."""
     from rnnkit import plots
 
     if found is not None:

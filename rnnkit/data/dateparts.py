@@ -60,7 +60,7 @@ def resolve(parts: Parts, style: str) -> Dates | Whole:
             readings.append((swapped, other))
     found: list[Dates] = []
     for name, fields in readings:
-        values, wrong = _compose(fields.numbers)
+        values, wrong = compose(fields.numbers)
         if wrong.size:
             return wrong
         found.append(_settled(values, fields, _pad(name, fields)))
@@ -80,7 +80,7 @@ def resolve(parts: Parts, style: str) -> Dates | Whole:
     return found[best]
 
 
-def _compose(numbers: dict[str, Whole]) -> tuple[Datetimes, Whole]:
+def compose(numbers: dict[str, Whole]) -> tuple[Datetimes, Whole]:
     """Fields → datetimes and the indices whose fields do not exist (month 13, 30 February, 25 o'clock)."""
     n = len(next(iter(numbers.values())))
     fine = bool(np.any(numbers.get("f", np.zeros(1))))

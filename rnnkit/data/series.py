@@ -24,7 +24,7 @@ from rnnkit.data.tables import Table, read_table
 from rnnkit.data.wellformed import Progress
 from rnnkit.errors import DataError, UsageError
 
-__all__ = ["GAPS", "SeriesSet", "find_periods", "read_series"]
+__all__ = ["GAPS", "SeriesSet", "find_periods", "read_series", "table_of"]
 
 GAPS = ("keep", "mask", "fill")
 
@@ -140,10 +140,7 @@ def read_series(
     """
     if gaps not in GAPS:
         raise UsageError(f"gaps must be one of {', '.join(GAPS)}, found '{gaps}'")
-    if is_frame(source):
-        table = frame_table(source)
-    else:
-        table = read_table(source, words=[] if id is None else [id], progress=progress)
+    table = table_of(source, id, progress)
     if static is None and static_names is not None:
         static = columns_of(table, static_names)
     roles = find_roles(table, time, target, id, past, future, static)
@@ -174,6 +171,15 @@ def read_series(
         _fill(series)
     _check_ahead(table, roles, parts, freq, even)
     return series
+
+
+def table_of(source: Source | Any, id: str | None = None, progress: Progress | None = None) -> Table:
+    """The table of a source of any kind, a table as it is; id: a column that is of names, whatever they look like."""
+    if isinstance(source, Table):
+        return source
+    if is_frame(source):
+        return frame_table(source)
+    return read_table(source, words=[] if id is None else [id], progress=progress)
 
 
 @dataclass

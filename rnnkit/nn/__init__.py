@@ -1,5 +1,6 @@
 """The thin NumPy API: layers with forward and backward, networks, losses, optimisers."""
 
+from rnnkit.nn.decoder import Decode, Members, Share, Unfold
 from rnnkit.nn.dense import Dense, Dropout, Embedding
 from rnnkit.nn.gradcheck import gradcheck
 from rnnkit.nn.layer import LAYERS, Layer, layer_from
@@ -13,19 +14,23 @@ __all__ = [
     "LAYERS",
     "At",
     "Chain",
+    "Decode",
     "Dense",
     "Dropout",
     "Embedding",
     "Last",
     "Layer",
+    "Members",
     "Mixture",
     "Network",
     "Parameters",
     "Recurrent",
     "Reshape",
+    "Share",
     "Sum",
     "Take",
     "Tape",
+    "Unfold",
     "gradcheck",
     "layer_from",
 ]

@@ -1,12 +1,8 @@
-"""Losses: a mean over the counted elements, summed in float64, and its gradient.
-
-``loss(prediction, target, weight, out, engine) -> (value, gradient)``.  The mean is Σ w·l / Σ w.  Where the
-weight is 0 the element does not exist: whatever stands there, NaN included, its gradient is 0.
-When nothing counts the value is 0.0.  A counted element that is not finite makes the value so.
-"""
+"""The losses, by name; what they have in common stands in ``loss.py``."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -15,64 +11,12 @@ import numpy as np
 
 from rnnkit.errors import UsageError
 from rnnkit.nn import registry
+from rnnkit.nn.distributions import NegativeBinomial, StudentT
 from rnnkit.nn.engine import ENGINE, Engine
+from rnnkit.nn.loss import Loss, weights
 
-
-@dataclass(frozen=True)
-class Loss(registry.Choice):
-    """An elementwise loss; ``target`` and ``weight`` (anything that broadcasts to it) are shaped as ``prediction``."""
-
-    def __call__(
-        self,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray | None = None,
-        out: np.ndarray | None = None,
-        engine: Engine = ENGINE,
-    ) -> tuple[float, np.ndarray]:
-        """Mean loss and its gradient, shaped and typed as ``prediction`` and written to ``out`` (which may be
-        ``prediction``) when given.  ``UsageError`` when shapes do not fit or a weight is negative or not finite."""
-        p, t, w = self._door(prediction, target, weight)
-        gradient = np.empty_like(prediction) if out is None else out
-        count = float(p.size) if w is None else float(np.sum(w))
-        if not count:
-            gradient[...] = 0
-            return 0.0, gradient
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss itself says what is not finite
-            values, slopes = self._elements(p, t)
-            if w is not None:
-                values = np.where(w != 0, values * w, 0.0)
-                slopes = np.where(w != 0, slopes * w, 0.0)
-            value = float(np.sum(values)) / count
-            np.divide(slopes, count, out=gradient)
-        return value, gradient
-
-    def _door(
-        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Prediction, target and weight in float64, broadcast to one shape."""
-        if target.shape != prediction.shape:
-            raise UsageError(
-                f"{self.name} needs targets shaped as the predictions, {prediction.shape}, not {target.shape}"
-            )
-        return prediction.astype(np.float64), target.astype(np.float64), _weights(weight, target.shape)
-
-    def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Each element's loss and its derivative with respect to p."""
-        raise NotImplementedError
-
-
-def _weights(weight: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Weights in float64, broadcast to the targets' shape."""
-    if weight is None:
-        return None
-    try:
-        w = np.broadcast_to(np.asarray(weight, dtype=np.float64), shape)
-    except ValueError as error:
-        raise UsageError(f"weights must broadcast to the targets, {shape}, and {np.shape(weight)} does not") from error
-    if not np.all((w >= 0) & (w < np.inf)):
-        raise UsageError("weights are finite and not negative, and these are not; use 0 for what must not count")
-    return w
+BLOCK = 16384
+"""Targets that pinball treats at a time: a few arrays of them stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +77,63 @@ class Pinball(Loss):
             raise UsageError(f"quantiles of pinball are numbers between 0 and 1, not {self.quantiles!r}")
         object.__setattr__(self, "quantiles", quantiles)
 
-    def _door(
-        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def __call__(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        engine: Engine = ENGINE,
+    ) -> tuple[float, np.ndarray]:
+        """As ``Loss`` has it; where all is finite, quantile by quantile in the precision of prediction and target."""
+        self._fits(prediction, target)
+        w = weights(weight, target.shape)
+        count = float(target.size) if w is None else float(np.sum(w))
+        if count:
+            with np.errstate(over="ignore", invalid="ignore"):
+                value, slopes = self._quickly(prediction, target, w, count * len(self.quantiles))
+            if math.isfinite(value):
+                if out is None:
+                    return value, slopes
+                out[...] = slopes
+                return value, out
+        return super().__call__(prediction, target, weight, out, engine)
+
+    def _quickly(
+        self, prediction: np.ndarray, target: np.ndarray, w: np.ndarray | None, count: float
+    ) -> tuple[float, np.ndarray]:
+        """Mean loss and gradient; not finite where something that counts is not, or where their precision ends."""
+        dtype = np.result_type(prediction, target)
+        p, t = prediction.reshape(-1, len(self.quantiles)), target.reshape(-1)
+        share = None if w is None else np.ascontiguousarray(w).reshape(-1) / count
+        slopes, total = np.empty(p.shape, prediction.dtype), 0.0
+        for start in range(0, len(p), BLOCK):
+            part = slice(start, start + BLOCK)
+            by = dtype.type(1 / count) if share is None else share[part].astype(dtype)
+            absent = None if share is None else share[part] == 0
+            for k, q in enumerate(self.quantiles):
+                d = t[part] - p[part, k]
+                if absent is not None:
+                    d[absent] = 0
+                slope = np.subtract(d < 0, dtype.type(q), dtype=dtype)  # of p: −q below the target, 1 − q above
+                slope[d == 0] = 0
+                slope *= by
+                slopes[part, k] = slope
+                total -= float(np.sum(np.multiply(slope, d, out=d), dtype=np.float64))
+        return total, slopes.reshape(prediction.shape)
+
+    def _fits(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        """``UsageError`` unless the shapes do."""
         expected = (*target.shape, len(self.quantiles))
         if prediction.shape != expected:
             raise UsageError(f"pinball needs predictions of targets × quantiles, {expected}, not {prediction.shape}")
-        w = _weights(weight, target.shape)
+
+    def _door(
+        self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        w = weights(weight, target.shape)
         t = target.astype(np.float64)[..., None]
-        return prediction.astype(np.float64), t, None if w is None else np.broadcast_to(w[..., None], expected)
+        return prediction.astype(np.float64), t, None if w is None else np.broadcast_to(w[..., None], prediction.shape)
 
     def _elements(self, p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         q = np.array(self.quantiles)
@@ -183,7 +175,7 @@ class SoftmaxCrossEntropy(Loss):
         out: np.ndarray | None = None,
         engine: Engine = ENGINE,
     ) -> tuple[float, np.ndarray]:
-        w = _weights(weight, target.shape)
+        w = weights(weight, target.shape)
         ids = self._ids(prediction, target, w)
         gradient = np.empty(prediction.shape, prediction.dtype) if out is None else out
         if not gradient.flags.c_contiguous:
@@ -232,7 +224,8 @@ def _rows(logits: np.ndarray) -> np.ndarray:
 
 
 LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (MSE, MAE, Huber, Pinball, SoftmaxCrossEntropy, SigmoidCrossEntropy)
+    loss.name: loss
+    for loss in (MSE, MAE, Huber, Pinball, StudentT, NegativeBinomial, SoftmaxCrossEntropy, SigmoidCrossEntropy)
 }
 """Loss name → class."""
 

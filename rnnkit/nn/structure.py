@@ -107,7 +107,7 @@ class Sum(Layer):
         dx: Any = None
         for i in reversed(range(len(self.layers))):
             part, dstates[i] = self.layers[i].backward(dy, tape, dstates[i], want_dx)
-            dx = part if dx is None else _add(dx, part)
+            dx = part if dx is None else add(dx, part)
         return dx, tuple(dstates)
 
     def spares_output(self) -> bool:
@@ -119,12 +119,12 @@ class Sum(Layer):
         return Footprint(kept, max(p.passing for p in parts), sum(p.packed for p in parts), parts[0].shape)
 
 
-def _add(a: Any, b: Any) -> Any:
+def add(a: Any, b: Any) -> Any:
     """Sum of two gradients; of dictionaries, part by part (an absent part counts as zero)."""
     if a is None or b is None:
         return b if a is None else a
     if isinstance(a, dict):
-        return {key: _add(a.get(key), b.get(key)) for key in sorted({*a, *b})}
+        return {key: add(a.get(key), b.get(key)) for key in sorted({*a, *b})}
     return a + b
 
 

@@ -45,7 +45,8 @@ class Findings:
 class Forecast:
     """A forecast: for each series its times (as the file writes them), columns of values, and what came before.
 
-    A series is one target of one id; ``targets[i]`` is the column that it forecasts.
+    A series is one target of one id; ``targets[i]`` is the column that it forecasts, ``stamps[i]`` [H] are its times
+    as datetime64 or int64.
     """
 
     time_name: str
@@ -57,6 +58,7 @@ class Forecast:
     history: list[np.ndarray] = field(default_factory=list)
     history_times: list[list[str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    stamps: list[np.ndarray] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -13,14 +14,17 @@ from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
-from rnnkit.nn.losses import Loss, make_loss
+from rnnkit.nn.loss import Loss
 from rnnkit.tasks import Findings, Source
+from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
+from rnnkit.tasks.forecast_network import build_network, heads
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
-from rnnkit.tasks.forecast_score import ROWS, origins, report
+from rnnkit.tasks.forecast_score import report
 from rnnkit.tasks.memory import described, peak_bytes, size_of
 from rnnkit.tasks.options import TrainOptions, plain, stored
-from rnnkit.tasks.windows import QUANTILES, Pool, build_network, fill_causally
+from rnnkit.tasks.predictor import ROWS, Predictor
+from rnnkit.tasks.windows import Frame, Pool, fill_causally
 
 READING, CELLS = 5_500_000, 11
 """About what reading a table takes, and each of its bytes: cells are strings first (12 of many columns, 15 of few)."""
@@ -40,16 +44,16 @@ class ForecastJob:
         self.notices = list(series.notices)
         settled = resolve(series, options, self.notices)
         self.resolved, self.window, self.plan = settled.options, settled.window, settled.plan
-        self.folds, self.skip = settled.folds, settled.skip
+        self.parts, self.skip = settled.parts, settled.skip
         self.fingerprint = series.fingerprint()
         self.options = plain(self.resolved)
-        self.loss: Loss = make_loss("pinball", quantiles=QUANTILES) if self.window.quantiles else make_loss("mse")
-        H = self.window.horizon
+        self.loss: Loss = self.window.head.loss
+        assert self.resolved.horizon is not None
+        self.horizon = H = self.resolved.horizon
         n = np.array([len(v) for v in series.values])
-        self.judge_cuts = [origins(k, H, self.folds, H) for k in n]
-        self.select_cuts = [c - H * self.folds for c in self.judge_cuts]
-        self.ends = {"fit": n - 2 * H * self.folds, "final": n}
-        self.pool = Pool(self.window, series.values, series.past)
+        self.judge_cuts, self.select_cuts = self.parts.judged(n, H), self.parts.selected(n, H)
+        self.ends = {"fit": n - 2 * self.parts.size, "select": n - self.parts.size, "final": n}
+        self.pool = Pool(self.window, series.values, series.past, series.future, series.static)
 
     def network(self) -> Network:
         o = self.resolved
@@ -67,28 +71,27 @@ class ForecastJob:
         assert o.dropout is not None
         root = build_network(self.window, cell, o.hidden, o.dropout, skip=self.skip)
         network = Network(root, seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
-        if self.window.quantiles:
-            self._start_quantiles(network)
+        self._start_heads(network)
         return network
 
-    def _start_quantiles(self, network: Network) -> None:
-        """Quantiles begin where the errors of the mean of the simple forecasts have theirs."""
+    def _start_heads(self, network: Network) -> None:
+        """Heads begin where they fit the errors of the mean of the simple forecasts."""
         series, cuts = self._draw("fit", 512, 0, purpose=1)
-        inputs, level, scale = self.pool.inputs(series, cuts)
-        errors = self.pool.scaled(self.pool.targets(series, cuts), level, scale) - inputs["bases"].mean(axis=1)
-        known = errors[np.isfinite(errors)]
-        if len(known):
-            start = np.quantile(known, self.window.quantiles)
-            start -= start[self.window.quantiles.index(0.5)]
-            name = "1.0.1.b"  # the correction's bias [H·Q]
-            network.parameters.value(name)[...] = np.tile(start, self.window.horizon)
-            network.parameters.touch()
+        inputs, frame = self.pool.inputs(series, cuts)
+        above = self.pool.values(self.pool.targets(series, cuts)) - frame.level
+        if not np.isfinite(above).any():
+            return
+        for k, (name, scaling) in enumerate(zip(heads(network.root), self.window.scalings, strict=True)):
+            base = inputs[f"bases/{scaling}"].mean(axis=1)
+            start = self.window.head.start(above, frame.scale[:, k, None], base)
+            network.parameters.value(name)[...] = np.tile(start, self.window.patch)
+        network.parameters.touch()
 
     def _draw(self, stage: str, count: int, step: int, purpose: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Random windows (series, cut) inside a stage's part: a function of seed, stage, step and purpose."""
         ends, H = self.ends[stage], self.window.horizon
-        high = ends - H
-        low = np.maximum(np.minimum(max(self.window.minimum, self.window.context // 2), high), self.window.minimum)
+        high = ends - (H if int(ends.max()) >= self.window.context + 2 * H else max(1, H // 4))
+        low = np.maximum(np.minimum(max(self.window.minimum, self.window.context), high), self.window.minimum)
         usable = np.flatnonzero(high >= low)
         counter = (step << 128) | (self.stages.index(stage) << 96) | (purpose << 64)
         rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=counter))
@@ -99,37 +102,55 @@ class ForecastJob:
     def batch(self, stage: str, step: int) -> Batch:
         assert self.resolved.batch is not None
         series, cuts = self._draw(stage, self.resolved.batch, step)
-        inputs, level, scale = self.pool.inputs(series, cuts)
-        return Batch(inputs, *self._target(series, cuts, level, scale))
+        inputs, frame = self.pool.inputs(series, cuts)
+        return Batch(inputs, *self._target(series, cuts, frame, self.ends[stage]))
 
     def _target(
-        self, series: np.ndarray, cuts: np.ndarray, level: np.ndarray, scale: np.ndarray
+        self, series: np.ndarray, cuts: np.ndarray, frame: Frame, ends: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled targets and their weights, in the shape of the loss."""
+        """Scaled targets before ``ends`` and their weights, in the shape of the loss."""
         y = self.pool.targets(series, cuts)
-        real = np.isfinite(y)
-        z = np.where(real, self.pool.scaled(np.where(real, y, 1.0), level, scale), 0.0).astype(np.float32)
-        weight = real.astype(np.float32)
-        return (z, weight) if self.window.quantiles else (z[:, :, None], weight[:, :, None])
+        real = np.isfinite(y) & (cuts[:, None] + np.arange(self.window.horizon) < ends[series][:, None])
+        return self.pool.examples(y, real, frame)
 
     def select(self, network: Network) -> float:
-        series = np.repeat(np.arange(len(self.series)), self.folds)
-        cuts = np.concatenate(self.select_cuts)
+        series, cuts = self._windows(self.select_cuts)
         total = count = 0.0
         for i in range(0, len(cuts), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
-            inputs, level, scale = self.pool.inputs(*rows)
-            target, weight = self._target(*rows, level, scale)
+            inputs, frame = self.pool.inputs(*rows)
+            target, weight = self._target(*rows, frame, self.ends["select"])
             y, _ = network.forward(inputs)
             points = float(weight.sum())
             total, count = total + points * self.loss(y, target, weight)[0], count + points
         return total / max(count, 1.0)
 
     def judge(self, network: Network) -> dict[str, Any]:
-        S, H = len(self.series), self.window.horizon
+        S, H = len(self.series), self.horizon
         many = f" of each of {S} series" if S > 1 else ""
-        part = f"last {self.folds * H} points{many}" + (f", {self.folds} windows of {H}" if self.folds > 1 else "")
-        return {"part": part, **report(network, self.window, self.series.values, self.series.past, self.judge_cuts)}
+        count = len(self.judge_cuts[0])
+        part = f"last {self.parts.size} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
+        selected, judged = self._windows(self.select_cuts), self._windows(self.judge_cuts)
+        predict = Predictor(network, self.pool, horizon=H)
+        predict.calibration = self._calibration(predict, *selected, self.ends["select"])
+        found = report(predict, self.pool, self.series.values, self.judge_cuts)
+        both = [np.concatenate(pair) for pair in zip(selected, judged, strict=True)]
+        found["calibration"] = msgspec.to_builtins(self._calibration(predict, both[0], both[1], self.ends["final"]))
+        return {"part": part, **found}
+
+    def _windows(self, cuts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Windows (series, cut) of the origins of each series."""
+        return np.repeat(np.arange(len(cuts)), [len(c) for c in cuts]), np.concatenate(cuts).astype(np.int64)
+
+    def _calibration(self, predict: Predictor, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
+        """The bands of a predictor made to hold on these windows, as far as they lie before ``ends``."""
+        inside = cuts[:, None] + np.arange(self.horizon) < ends[series][:, None]
+        actual = self.pool.values(np.where(inside, self.pool.targets(series, cuts, self.horizon), np.nan))
+        quantiles = self.window.quantiles
+        # Windows of one series that overlap tell little more than one, and series that share their time move together.
+        apart = np.ptp(ends[series] - cuts) / self.horizon + 1
+        independent = math.sqrt(len(self.series)) * apart
+        return calibrate(actual, predict.scaled(series, cuts), quantiles, independent)
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         return self.plan.steps, max(best_step, 1)
@@ -139,16 +160,16 @@ class ForecastJob:
         steps = int(np.clip(spare / (2.1 * per_step), 10, 5 * self.plan.steps))
         self.resolved = msgspec.structs.replace(self.resolved, steps=steps)
         self.options = plain(self.resolved)
-        self.plan = plan_of(self.resolved)
+        self.plan = plan_of(self.resolved, self.plan.tolerance)
         return self.plan
 
     def memory(self, network: Network) -> int:
         """Bytes that a training with this network takes at most."""
         assert self.resolved.batch is not None
-        w, pool, rows = self.window, self.pool, min(ROWS, len(self.series) * self.folds)
+        w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.select_cuts)))
         took = READING + CELLS * self.read
-        data = sum(a.nbytes for a in (pool.flat, pool.real, pool.columns, pool.raw))
-        answer = 8 * w.horizon * max(1, len(w.quantiles))  # bytes of a forecast in float64
+        data = sum(a.nbytes for a in (pool.flat, pool.raw, pool.past, pool.future))
+        answer = 8 * len(w.scalings) * w.horizon * w.outputs  # bytes of a forecast in float64
         reading = network.memory(pool.shapes(rows), training=False).kept + rows * (pool.window_bytes + 3 * answer)
         return peak_bytes(
             network,
@@ -168,28 +189,29 @@ class ForecastJob:
     def meta(self, report: dict[str, Any], network: Network) -> ModelMeta:
         s = self.series
         facts = Facts(
-            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.target_names[0], s.past_names, s.names, self.folds,
-            self.resolved.gaps,
+            self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
+            s.static_names, len(self.judge_cuts[0]), self.resolved.gaps, self._found(report), self.horizon,
         )  # fmt: skip
-        return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), report)
+        shown = {name: value for name, value in report.items() if name != "calibration"}
+        return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)
+
+    def _found(self, report: dict[str, Any]) -> Calibration:
+        """The calibration that judging found, none before it."""
+        return msgspec.convert(report.get("calibration", {}), Calibration)
 
     def data(self) -> dict[str, np.ndarray]:
         """The end of every series, for ``predict`` to go on from: values with gaps filled, and which are real."""
-        S, L = len(self.series), self.window.context
+        own, S, L = self.series, len(self.series), self.window.context
+        known = np.array([min(L, len(v)) for v in own.values], np.int64)
         values, real, times = np.zeros((S, L)), np.zeros((S, L), np.uint8), np.zeros((S, L), np.int64)
-        past = np.full((S, L, len(self.series.past_names)), np.nan)
-        known = np.array([min(L, len(v)) for v in self.series.values], np.int64)
-        for i, (v, other, t) in enumerate(zip(self.series.values, self.series.past, self.series.times, strict=True)):
-            end = slice(L - known[i], None)
-            values[i, end], real[i, end] = fill_causally(v, self.window.season)[-L:], ~np.isnan(v[-L:])
-            past[i, end], times[i, end] = other[-L:], stamps(t[-L:])
-        return {
-            "data.values": values,
-            "data.real": real,
-            "data.past": past,
-            "data.times": times,
-            "data.known": known,
-        }
+        past, future = (np.full((S, L, len(names)), np.nan) for names in (own.past_names, own.future_names))
+        for i, (v, t) in enumerate(zip(own.values, own.times, strict=True)):
+            end, last = slice(L - known[i], None), slice(len(v) - known[i], len(v))
+            values[i, end], real[i, end] = fill_causally(v, self.window.season)[last], ~np.isnan(v[last])
+            past[i, end], future[i, end], times[i, end] = own.past[i][last], own.future[i][last], stamps(t[last])
+        arrays: dict[str, np.ndarray] = {"values": values, "real": real, "past": past, "future": future}
+        arrays |= {"static": own.static, "times": times, "known": known}
+        return {f"data.{name}": array for name, array in arrays.items()}
 
 
 # -- what the table of tasks asks for -----------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,15 +11,20 @@ import msgspec
 import numpy as np
 
 from rnnkit.data.frequency import Frequency
-from rnnkit.data.series import GAPS, SeriesSet, read_series
+from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Dropout, Network, Recurrent, Take
+from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks import Forecast, Source
-from rnnkit.tasks.forecast_score import origins, predict_windows, report
-from rnnkit.tasks.windows import Pool, Window, build_network
-
-COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
+from rnnkit.tasks.conformal import Calibration
+from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
+from rnnkit.tasks.forecast_network import build_network
+from rnnkit.tasks.forecast_score import origins, report
+from rnnkit.tasks.intervals import BANDS
+from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, say_unknown, template
+from rnnkit.tasks.predictor import Predictor
+from rnnkit.tasks.windows import QUANTILES, SCALINGS, Pool, Window
 
 
 class Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,11 +34,15 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
     freq: dict[str, Any]
     time_name: str | None
     id_name: str | None
-    target: str
+    ids: list[str]  # of each series
+    targets: list[str]  # of each series
     past_names: list[str]
-    ids: list[str]
+    future_names: list[str]
+    static_names: list[str]
     folds: int
     gaps: str
+    calibration: Calibration
+    horizon: int  # steps to forecast when nothing else is said; the network's own may be fewer
 
 
 def stamps(times: np.ndarray) -> np.ndarray:
@@ -43,37 +52,45 @@ def stamps(times: np.ndarray) -> np.ndarray:
 
 def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None:
     """``ModelFileError`` naming the first fact or array that cannot be; no fact decides how much memory this takes."""
-    w, S, F = f.window, len(f.ids), len(f.past_names)
+    w, S = f.window, len(f.ids)
     wanted = {
         "values": ((S, w.context), "f8"),
         "real": ((S, w.context), "u1"),
-        "past": ((S, w.context, F), "f8"),
+        "past": ((S, w.context, len(f.past_names)), "f8"),
+        "future": ((S, w.context, len(f.future_names)), "f8"),
+        "static": ((S, len(f.static_names)), "f8"),
         "times": ((S, w.context), "i8"),
         "known": ((S,), "i8"),
     }
     for name, (shape, kind) in wanted.items():
         found = data[f"data.{name}"]
         _need(found.shape == shape and found.dtype == kind, f"data.{name}", f"of shape {list(shape)} and type {kind}")
-    _need(w.horizon >= 1, "horizon", "at least 1")
+    _need(1 <= w.horizon <= f.horizon, "horizon", "at least that of the network, and that at least 1")
     _need(w.context >= 1, "context", "at least 1")
     _need(w.patch >= 1 and w.context % w.patch == 0, "patch", "a part of the context")
     ascending = all(a < b for a, b in pairwise(w.periods))
     _need(ascending and all(2 <= p <= w.context for p in w.periods), "periods", "ascending, from 2 to the context")
     _need(np.isfinite(w.log_floor) and w.log_floor >= 0, "log_floor", "a number of at least 0")
     _need(np.isfinite(w.spread) and w.spread > 0, "spread", "a number above 0")
-    levels = not w.quantiles or (w.quantiles == sorted(set(w.quantiles) & set(COLUMNS)) and 0.5 in w.quantiles)
-    _need(levels, "quantiles", f"none, or 0.5 and others of {', '.join(map(str, COLUMNS))}, ascending")
-    _need(len(w.past_mean) == F and bool(np.isfinite(w.past_mean).all()), "past_mean", "one number per other column")
-    scales = np.array(w.past_scale)
-    _need(len(scales) == F and bool(np.all(np.isfinite(scales) & (scales > 0))), "past_scale", "one above 0 per column")
-    _need(S >= 1 and len(set(f.ids)) == S, "ids", "the different names of at least one series")
+    _need(w.output in OUTPUTS, "output", f"one of {', '.join(OUTPUTS)}")
+    _need(w.quantiles == list(QUANTILES), "quantiles", ", ".join(map(str, QUANTILES)))
+    for name in ("past", "future", "static"):
+        count, scaling = len(getattr(f, f"{name}_names")), getattr(w, name)
+        mean, scale = np.array(scaling.mean), np.array(scaling.scale)
+        good = len(mean) == len(scale) == count and bool(np.all(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))
+        _need(good, f"the scaling of {name} inputs", "a mean and a scale above 0 for each of them")
+    _need(bool(w.scalings) and set(w.scalings) <= set(SCALINGS), "scalings", f"some of {', '.join(SCALINGS)}")
+    _need(np.isfinite(w.level) and np.isfinite(w.level_scale) and w.level_scale > 0, "level", "a mean and a scale")
+    pairs = set(zip(f.ids, f.targets, strict=False))
+    _need(S >= 1 and len(f.targets) == len(pairs) == S, "ids", "the different names of at least one series")
     _need(f.folds >= 1, "folds", "at least 1")
     _need(f.gaps in GAPS, "gaps", f"one of {', '.join(GAPS)}")
     _need((freq.unit == "step") or f.time_name is not None, "time_name", "the name of the column of dates")
     known = data["data.known"]
     _need(bool(np.all((known >= w.minimum) & (known <= w.context))), "data.known", f"from {w.minimum} to the context")
     _need(bool(np.isfinite(data["data.values"]).all()), "data.values", "finite numbers")
-    _need(not np.isinf(data["data.past"]).any(), "data.past", "finite numbers or NaN")
+    for name in ("past", "future", "static"):
+        _need(not np.isinf(data[f"data.{name}"]).any(), f"data.{name}", "finite numbers or NaN")
     rising = [np.all(np.diff(t[-k:]) > 0) for t, k in zip(data["data.times"], known, strict=True)]
     _need(all(rising) and bool(np.all(np.abs(data["data.times"]) < 2**60)), "data.times", "ascending times")
 
@@ -88,10 +105,11 @@ def _check_network(network: Network, window: Window) -> None:
     layers = [layer for _, layer in network.root.walk()]
     cells = [layer for layer in layers if isinstance(layer, Recurrent)]
     drops = [layer for layer in layers if isinstance(layer, Dropout)]
-    fits = len(cells) == len(drops) == 1 and window.horizon <= len(network.parameters)
+    M = len(window.scalings)
+    fits = len(cells) == 2 * M and len(drops) == M and window.horizon <= len(network.parameters)
     if fits:
         cell = {k: v for k, v in cells[0].describe().items() if k not in ("kind", "inputs", "hidden")}
-        skip = any(isinstance(layer, Take) and layer.part == "window" for layer in layers)
+        skip = any(isinstance(layer, Take) and layer.part.startswith("window/") for layer in layers)
         root = build_network(window, cell, cells[0].hidden, drops[0].rate, skip=skip)
         fits = root.describe() == network.describe()
     _need(fits, "the network", f"one for {window.context} points of context and a horizon of {window.horizon}")
@@ -113,58 +131,68 @@ class ForecastModel:
             raise ModelFileError(f"the facts of a forecasting model cannot be read: {error}; train again") from error
         _check_network(network, self.window)
 
-    def _known(self) -> tuple[SeriesSet, list[np.ndarray]]:
-        """The ends of the training series, as the model file keeps them, and their values with gaps filled."""
+    def known(self) -> History:
+        """The ends of the training series, as the model file keeps them."""
         f = self.facts
         ends = [slice(self.window.context - int(k), None) for k in self._data["data.known"]]
         filled, real, past, times = (
             [row[end] for row, end in zip(self._data[f"data.{name}"], ends, strict=True)]
             for name in ("values", "real", "past", "times")
         )
+        future = [row[end] for row, end in zip(self._data["data.future"], ends, strict=True)]
         values = [np.where(r, v, np.nan) for r, v in zip(real, filled, strict=True)]
         if self.freq.unit != "step":
             times = [t.astype("datetime64[us]") for t in times]
-        return SeriesSet(
-            f.ids, [f.target] * len(f.ids), values, past, f.past_names, times, f.time_name, f.id_name, self.freq
-        ), filled  # fmt: skip
+        known = SeriesSet(
+            f.ids, f.targets, values, past, f.past_names, times, f.time_name, f.id_name, self.freq, future,
+            f.future_names, static=self._data["data.static"], static_names=f.static_names,
+        )  # fmt: skip
+        return History(known, filled)
 
     def read(self, source: Source) -> SeriesSet:
-        """Series of another file with the columns that the model was trained on."""
-        f = self.facts
-        series = read_series(source, time=f.time_name, target=f.target, id=f.id_name, past=f.past_names, gaps=f.gaps)
-        if (series.freq.unit, series.freq.count) != (self.freq.unit, self.freq.count):
-            series.notices.append(f"the data is {series.freq.text}, but the model was trained on {self.freq.text} data")
+        """Series of another table with the columns that the model was trained on."""
+        series = read_like(self.known().series, source, self.facts.gaps)
+        say_frequency(series, self.freq)
         return series
 
-    def predict(self, source: Source | None = None, **options: Any) -> Forecast:
-        """The ``horizon`` points after the end of ``source``, or of the training data when there is none."""
-        series, filled = self._known() if source is None else (self.read(source), None)
-        for name, target, v in zip(series.names, series.targets, series.values, strict=True):
-            if len(v) < self.window.minimum:
-                raise DataError(
-                    f"at least {self.window.minimum} points of {target} are needed to forecast"
-                    f"{f' {name}' if name else ''}, found {len(v)}; give a longer history"
-                )
-        pool = Pool(self.window, series.values, series.past, filled)
-        cuts = np.array([len(v) for v in series.values])
-        answer = predict_windows(self.network, pool, np.arange(len(cuts)), cuts)
-        names = [COLUMNS[q] for q in self.window.quantiles] or ["mean"]
-        order = [n for n in ("median", "mean", "lo80", "hi80", "lo95", "hi95") if n in names]
-        columns: list[dict[str, np.ndarray]] = [{name: row[:, names.index(name)] for name in order} for row in answer]
-        H = self.window.horizon
-        shown = max(3 * H, self.window.context)
-        times = [series.freq.format(series.freq.future(t[-1], H)) for t in series.times]
-        return Forecast(
-            series.time_name or "t",
-            series.id_name or ("id" if len(series) > 1 else ""),
-            series.names,
-            series.targets,
-            times,
-            columns,
-            history=[v[-shown:] for v in series.values],
-            history_times=[series.freq.format(t[-shown:]) for t in series.times],
-            notices=[] if source is None else series.notices,
-        )
+    def predict(
+        self,
+        source: Source | None = None,
+        *,
+        horizon: int | None = None,
+        interval: Sequence[float] = BANDS,
+        ids: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Forecast:
+        """The ``horizon`` points after the end of ``source``, or of the training data when there is none.
+
+        ``interval``: how many percent each band is to hold; ``ids``: the series to forecast, all by default.
+        """
+        H = check_horizon(horizon, self.facts.horizon)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        history.keep(chosen(history.series, ids))
+        check_lengths(history.series, self.window.minimum)
+        say_unknown(history.series, H)
+        return as_forecast(history.series, self.answer(history, H), self.window, interval)
+
+    def template(self, source: Source | None = None, *, horizon: int | None = None) -> dict[str, list[str]]:
+        """The rows that ``predict`` may be given for the steps after ``source``, or after the training data, by column.
+
+        Inputs known in advance are empty, to be filled in, unless ``source`` has them; targets are empty and stay so.
+        """
+        H = check_horizon(horizon, self.facts.horizon)
+        history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
+        return template(history.series, H)
+
+    def answer(self, history: History, horizon: int) -> np.ndarray:
+        """Quantiles ``[S,horizon,Q]`` of the points after each series, in the file's units."""
+        cuts = np.array([len(v) for v in history.series.values])
+        return self.predictor(history.series, horizon, history.filled)(np.arange(len(cuts)), cuts)
+
+    def predictor(self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None) -> Predictor:
+        """Forecasts of windows of these series."""
+        pool = Pool(self.window, series.values, series.past, series.future, series.static, filled)
+        return Predictor(self.network, pool, self.facts.calibration, horizon)
 
     def evaluate(
         self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
@@ -186,7 +214,8 @@ class ForecastModel:
             )
         count = folds or min(room, self.facts.folds)
         cuts = [origins(len(v), H, count, step) for v in series.values]
-        result = report(self.network, self.window, series.values, series.past, cuts)
+        pool = Pool(self.window, series.values, series.past, series.future, series.static)
+        result = report(Predictor(self.network, pool, self.facts.calibration), pool, series.values, cuts)
         part = f"{count} origin{'s' if count > 1 else ''} {step} apart, {H} points each, {len(series)} series"
         notices, seen = list(series.notices), self._trained_on(series, cuts)
         if seen:
@@ -199,7 +228,7 @@ class ForecastModel:
         Where the two have times in common, most values there must agree: another shop may have the same dates.
         Without a column of times only such an agreement tells.
         """
-        ours, _ = self._known()
+        ours = self.known().series
         at = {name: i for i, name in enumerate(ours.names)}
         for name, values, times, cut in zip(series.names, series.values, series.times, cuts, strict=True):
             if name not in at:

@@ -12,12 +12,16 @@ from rnnkit.data.periods import find_periods
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
+from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks.options import TrainOptions
-from rnnkit.tasks.windows import QUANTILES, Window
+from rnnkit.tasks.parts import Parts, share
+from rnnkit.tasks.windows import QUANTILES, SCALINGS, Scaling, Window
 
 EVALUATIONS = 15
 LARGE = 20_000
 """Points from which a data set counts as large: a wider network, larger batches, more steps."""
+NOISE = 0.5
+"""About by which share the loss of one window differs from the mean: weights are not chosen by less than noise."""
 MOST_AHEAD = 60
 """The longest season that becomes the horizon when none is given."""
 
@@ -28,7 +32,7 @@ class Settled(NamedTuple):
     options: TrainOptions
     window: Window
     plan: Plan
-    folds: int
+    parts: Parts
     skip: bool
 
 
@@ -52,10 +56,9 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     patch = _patch(season, horizon)
     least = max(season, 4)
     _drop_short(series, horizon, least, notices)
-    shortest = min(len(v) for v in series.values)
-    room = (shortest - horizon - least) // (2 * horizon)  # folds that leave a window to fit
-    folds = max(1, min(int(options.val * shortest) // horizon, room, 20))
-    held_out = 2 * folds * horizon
+    parts = share(np.array([len(v) for v in series.values]), horizon, least, options.val)
+    held_out = 2 * parts.size
+    held = len(series) * max(1.0, parts.size / horizon)  # windows that do not overlap
     fit = max(len(v) for v in series.values) - held_out
     context, patch = _context(options.context, periods, horizon, patch, median, fit, notices)
     for long in [p for p in periods if p > context]:
@@ -64,7 +67,8 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     points = sum(len(v) for v in series.values)
     large = points > LARGE
     windows = sum(max(0, len(v) - held_out - horizon - context // 2) for v in series.values)
-    hidden = options.hidden or (64 if points > 2000 else 32)
+    hidden = options.hidden or 64
+    layers = options.layers or (2 if large else 1)
     batch = options.batch or (256 if large else 64)
     steps = options.steps or (
         max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else (1000 if large else 300)
@@ -72,28 +76,37 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     lr = options.lr or {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3}.get(options.optimizer, 5e-2)
     dropout = options.dropout if options.dropout is not None else 0.0
     settled = msgspec.structs.replace(
-        options, task="forecast", hidden=hidden, batch=batch, steps=steps, lr=lr, dropout=dropout, context=context,
-        horizon=horizon, season=",".join(map(str, periods)) or "none", time=series.time_name,
+        options, task="forecast", hidden=hidden, layers=layers, batch=batch, steps=steps, lr=lr, dropout=dropout,
+        context=context, horizon=horizon, season=",".join(map(str, periods)) or "none", time=series.time_name,
         target=series.target_names[0] if len(series.target_names) == 1 else series.target_names,
         id=series.id_name, past=series.past_names, future=series.future_names, static=series.static_columns,
         epochs=None,
     )  # fmt: skip
     fitted = [v[: len(v) - held_out] for v in series.values]
+    counts = OUTPUTS[options.output].counts
+    if counts:
+        _need_counts(series, options.output)
+    floor = 0.0 if counts else _log_floor(fitted)
     window = Window(
         context,
-        horizon,
+        min(patch, horizon) if options.decode == "recursive" else horizon,
         patch,
         periods,
-        _log_floor(fitted),
-        list(QUANTILES) if options.output == "quantile" else [],
-        *_past_scaling(series, held_out),
-        spread(np.concatenate(fitted)),
+        floor,
+        list(QUANTILES),
+        options.output,
+        [SCALINGS[k % len(SCALINGS)] for k in range(options.members)],
+        _scaling([p[: len(p) - held_out] for p in series.past]),
+        _scaling([f[: len(v) - held_out] for f, v in zip(series.future, series.values, strict=True)]),
+        _scaling([series.static]),
+        *_level(fitted, floor),
+        spread=spread(np.concatenate(fitted)),
     )
     skip = windows > 0.2 * context * horizon
-    return Settled(settled, window, plan_of(settled), folds, skip)
+    return Settled(settled, window, plan_of(settled, NOISE / math.sqrt(held)), parts, skip)
 
 
-def plan_of(options: TrainOptions) -> Plan:
+def plan_of(options: TrainOptions, tolerance: float) -> Plan:
     """The loop's plan from resolved options."""
     assert options.steps is not None
     assert options.lr is not None
@@ -116,6 +129,7 @@ def plan_of(options: TrainOptions) -> Plan:
         schedule_options={"warmup": warmup},
         clip=options.clip,
         clip_value=options.clip_value,
+        tolerance=tolerance,
         patience=options.patience or 0,
         stop=options.stop or 0,
         seed=options.seed,
@@ -164,14 +178,13 @@ def _patch(season: int, horizon: int) -> int:
 
 def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str]) -> None:
     """Keep the series that have a fit, a select and a judge part."""
-    needed = 3 * horizon + minimum
+    needed = minimum + 4
     keep = [i for i, v in enumerate(series.values) if len(v) >= needed]
     if not keep:
         longest = max(len(v) for v in series.values)
         raise DataError(
-            f"at least {needed} points are needed to fit, select and judge forecasts of {horizon} (three horizons and "
-            f"{minimum} points of context), found {longest}; give a longer series or a smaller --horizon"
-            + (f" (at most {(longest - minimum) // 3})" if longest > minimum + 3 else "")
+            f"at least {needed} points are needed to fit, select and judge a forecast, found {longest}; "
+            "give a longer series"
         )
     short = len(series.values) - len(keep)
     if short:
@@ -186,7 +199,7 @@ def _context(
     context = wanted or max(
         min(max(2 * periods[-1] if periods else 0, 4 * horizon), int(0.4 * median), 2048), periods[0] if periods else 1
     )
-    room = fit - horizon
+    room = max(fit - horizon, fit // 2)
     if context > room:
         if wanted:
             notices.append(
@@ -208,6 +221,18 @@ def spread(values: np.ndarray) -> float:
     return float(np.abs(known - known.mean()).mean() or np.abs(known).max() or 1.0)
 
 
+def _need_counts(series: SeriesSet, output: str) -> None:
+    """``UsageError`` naming the first value that is no count."""
+    for label, v, times in zip(series.labels, series.values, series.times, strict=True):
+        wrong = np.flatnonzero((v < 0) | (v % 1 > 0))
+        if wrong.size:
+            at = series.freq.format(times[wrong[:1]])[0]
+            raise UsageError(
+                f"--output {output} is for counts, whole numbers of at least 0, and {label} is {v[wrong[0]]:g} at {at}; "
+                "choose another output"
+            )
+
+
 def _log_floor(fitted: list[np.ndarray]) -> float:
     """Half the smallest value where (nearly) all are positive, for logarithms; 0 is none."""
     known = [v[np.isfinite(v)] for v in fitted]
@@ -218,13 +243,20 @@ def _log_floor(fitted: list[np.ndarray]) -> float:
     return float(0.5 * values[values > 0].min()) if positive >= 0.8 else 0.0
 
 
-def _past_scaling(series: SeriesSet, held_out: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the other columns over the part that is fitted."""
-    if not series.past_names:
-        return [], []
-    rows = np.concatenate([p[: len(p) - held_out] for p in series.past])
+def _level(fitted: list[np.ndarray], floor: float) -> tuple[float, float]:
+    """Mean and standard deviation over series of their levels, of logarithms where there is a floor."""
+    levels = [
+        np.mean(np.log(np.maximum(v, floor)) if floor else v) for v in (v[np.isfinite(v)] for v in fitted) if len(v)
+    ]
+    return (float(np.mean(levels)), float(np.std(levels) or 1.0)) if levels else (0.0, 1.0)
+
+
+def _scaling(columns: list[np.ndarray]) -> Scaling:
+    """Mean and standard deviation of columns ``[n,F]`` over all series; 0 and 1 where there is nothing to tell."""
+    rows = np.concatenate(columns)
+    if not rows.shape[1]:
+        return Scaling()
     rows = np.where(np.isfinite(rows), rows, np.nan)
-    empty = ~np.isfinite(rows).any(axis=0)
-    rows[:, empty] = 0.0
+    rows[:, ~np.isfinite(rows).any(axis=0)] = 0.0
     mean, scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
-    return mean.tolist(), np.where(scale > 0, scale, 1.0).tolist()
+    return Scaling(mean.tolist(), np.where(scale > 0, scale, 1.0).tolist())

@@ -8,21 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit import baselines, metrics
-from rnnkit.nn import Network
-from rnnkit.tasks.windows import Pool, Window
-
-ROWS = 1024
-"""Windows per pass when predicting and selecting."""
-
-
-def predict_windows(network: Network, pool: Pool, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Forecasts ``[B,H,Q]`` in the file's units for windows that end before ``cuts``."""
-    parts = []
-    for i in range(0, len(series), ROWS):
-        inputs, level, scale = pool.inputs(series[i : i + ROWS], cuts[i : i + ROWS])
-        z, _ = network.forward(inputs)
-        parts.append(pool.unscaled(z, level, scale))
-    return np.concatenate(parts)
+from rnnkit.tasks.predictor import Predictor
+from rnnkit.tasks.windows import Pool
 
 
 def origins(length: int, horizon: int, folds: int, stride: int) -> np.ndarray:
@@ -31,10 +18,9 @@ def origins(length: int, horizon: int, folds: int, stride: int) -> np.ndarray:
 
 
 def report(
-    network: Network,
-    window: Window,
+    predict: Predictor,
+    pool: Pool,
     values: Sequence[np.ndarray],
-    past: Sequence[np.ndarray],
     cuts: Sequence[np.ndarray],
 ) -> dict[str, Any]:
     """Metrics of the network and of the baselines over the same windows, and a verdict.
@@ -42,10 +28,10 @@ def report(
     ``cuts[i]``: origins in series i. MASE is scaled by the seasonal-naive errors before the
     series' first origin; means go over windows that have at least one real value.
     """
-    pool = Pool(window, values, past)
+    window = pool.window
     series = np.concatenate([np.full(len(c), i) for i, c in enumerate(cuts)])
     at = np.concatenate(list(cuts)).astype(np.int64)
-    answer = predict_windows(network, pool, series, at)
+    answer = predict(series, at)
     actual = pool.targets(series, at)
     Q = window.quantiles
     middle = answer[:, :, Q.index(0.5)] if Q else answer[:, :, 0]

@@ -125,6 +125,7 @@ class LanguageJob:
         assert o.embedding is not None
         assert o.hidden is not None
         assert o.dropout is not None
+        assert o.layers is not None
         size = self.vocabulary.size
         recurrent = Recurrent(
             o.cell,

@@ -46,7 +46,7 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
     lr = options.lr or {"adamw": peak, "adam": peak, "rmsprop": peak / 4}.get(options.optimizer, 0.5)
     return msgspec.structs.replace(
         options, task="language", hidden=hidden, batch=batch, context=context, steps=steps, epochs=None, lr=lr,
-        dropout=dropout, embedding=options.embedding or min(64, vocabulary, hidden),
+        dropout=dropout, layers=options.layers or 1, embedding=options.embedding or min(64, vocabulary, hidden),
     )  # fmt: skip
 
 

@@ -10,13 +10,17 @@ import msgspec
 from rnnkit._kernels import PRECISIONS
 from rnnkit.errors import UsageError
 from rnnkit.nn.memory import check_recompute
+from rnnkit.nn.outputs import OUTPUTS
 
 RUNTIME = ("threads", "backend", "recompute", "max_time")
 """Settings that may differ between a training and its resumption: they do not shape the result."""
 
 
 ONLY: dict[str, tuple[str, ...]] = {
-    "forecast": ("horizon", "season", "time", "target", "id", "past", "future", "static", "gaps", "output"),
+    "forecast": (
+        *("horizon", "season", "time", "target", "id", "past", "future", "static"),
+        *("gaps", "output", "decode", "members"),
+    ),
     "language": ("embedding", "level", "strip_frontmatter", "encoding"),
 }
 """Settings that mean something to one task alone."""
@@ -34,7 +38,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # network
     cell: str = "gru"
     hidden: int | None = None
-    layers: int = 1
+    layers: int | None = None
     dropout: float | None = None
     recurrent_dropout: float = 0.0
     bidirectional: bool = False
@@ -56,6 +60,8 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     strip_frontmatter: bool = False
     encoding: str | None = None
     output: str = "quantile"
+    decode: str = "direct"
+    members: int = 4
     val: float = 0.1
     # training
     batch: int | None = None
@@ -80,7 +86,18 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "embedding", "context", "horizon", "batch", "steps", "stop", "patience"):
+        for name in (
+            "hidden",
+            "layers",
+            "embedding",
+            "context",
+            "horizon",
+            "members",
+            "batch",
+            "steps",
+            "stop",
+            "patience",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is a whole number of at least 1, not {value}")
@@ -99,7 +116,8 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         if not 0 < self.val <= 0.4:
             raise UsageError(f"--val is a share of the data above 0 and at most 0.4, not {self.val}")
         _one_of("gaps", self.gaps, ("keep", "mask", "fill"))
-        _one_of("output", self.output, ("quantile", "mean"))
+        _one_of("output", self.output, tuple(OUTPUTS))
+        _one_of("decode", self.decode, ("direct", "recursive"))
         _one_of("level", self.level, ("char", "word", "byte"))
         _one_of("precision", self.precision, PRECISIONS)
         self.recompute = check_recompute(self.recompute)
