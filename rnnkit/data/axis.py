@@ -30,13 +30,21 @@ SAMPLE = 1000  # cells by which a column of dates is told
 
 @dataclass
 class TimeAxis:
-    """Times [rows] as datetime64 or int64, their style, and origin, scale, digits where they were even decimals."""
+    """Times [rows] as datetime64 or int64, their style, origin, scale, digits where they were even decimals, and clock
+    where they were local times that are standard time now."""
 
     values: NDArray[Any]
     style: str = ""
     origin: float = 0.0
     scale: float = 1.0
     digits: int = 0
+    clock: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether these are times of day without an offset from UTC."""
+        timed = re.search(r"%-?[HI]", self.style) is not None
+        return timed and re.search(r"(?:[Zz]|[+-]\d\d:?\d\d)$", self.style) is None
 
 
 def name_words(name: str) -> set[str]:

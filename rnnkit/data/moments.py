@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.data.clock import to_standard
 from rnnkit.data.dateparts import compose
 from rnnkit.data.dates import field_value, pattern
 from rnnkit.data.frequency import EPOCH, Frequency
@@ -19,9 +20,13 @@ _CLOCK = re.compile(r"%-?[HI]")
 
 
 def read_stamp(text: str, freq: Frequency) -> Stamp | None:
-    """A time written as a frequency writes it, or None; the inverse of ``Frequency.format`` for one cell."""
+    """A time written as a frequency writes it, or None; the inverse of ``Frequency.format`` for one cell.
+
+    Of an hour that a clock shows twice it is the first.
+    """
     if freq.unit != "step" and freq.style not in EPOCH:
-        return read_date(text, freq.style)
+        date = read_date(text, freq.style)
+        return to_standard(np.array([date]), freq.clock)[0] if date is not None and freq.clock else date
     try:
         number = float(text.replace(",", "."))
     except ValueError:

@@ -122,6 +122,7 @@ def read_series(
     static: Names = None,
     gaps: str = "mask",
     static_names: Sequence[str] | None = None,
+    clock: str = "",
     progress: Progress | None = None,
 ) -> SeriesSet:
     """Reads series from a table: one row per time, or per time and series in long form.
@@ -133,7 +134,8 @@ def read_series(
     future and static are not guessed). gaps: what happens where the commonest step is skipped: 'keep' leaves the rows
     as they are, 'mask' puts in rows of NaN, 'fill' draws straight lines through them and through missing values.
     static_names: what the static columns became in a training, and are to become again; a word it did not have is
-    zero everywhere, with a notice. progress: called with the bytes read and those there are.
+    zero everywhere, with a notice. clock: by which local times are known to be written. progress: called with the
+    bytes read and those there are.
     Rows without a target before the first one that has it are left out, with a notice. Those after the last one are
     still to come: their future inputs are kept, and must be complete.
     Raises UsageError for unknown columns, DataError naming line and column for what cannot be used.
@@ -150,9 +152,10 @@ def read_series(
     for name in roles.targets:
         if np.isnan(table.numeric(name)).all():
             raise DataError(f"{table.path}, column '{name}': every value is missing; name another target")
-    groups = group_rows(table, roles, notices)
+    groups = group_rows(table, roles, clock, notices)
     freq, share = find_frequency([g.times for g in groups], roles.axis.style)
-    freq = replace(freq, origin=roles.axis.origin, scale=roles.axis.scale, digits=roles.axis.digits)
+    axis = roles.axis
+    freq = replace(freq, origin=axis.origin, scale=axis.scale, digits=axis.digits, clock=axis.clock)
     constant, names = encode_static(table, roles.static, [g.rows for g in groups], static_names, notices)
     found, even = 0, False
     if roles.time:
