@@ -16,7 +16,7 @@ from rnnkit.data.frequency import Frequency, find_frequency
 from rnnkit.data.grouping import Group, find_gaps, group_rows
 from rnnkit.data.numbers import Floats
 from rnnkit.data.periods import find_periods
-from rnnkit.data.remarks import refuse_huge, say_missing
+from rnnkit.data.remarks import refuse_huge, say_missing, say_outliers
 from rnnkit.data.roles import Names, Roles, find_roles
 from rnnkit.data.source import Source, is_frame
 from rnnkit.data.static import columns_of, encode_static
@@ -35,7 +35,7 @@ class SeriesSet:
 
     names: ids ('' where there is none), one per series; targets: column that each series' values are of; values: [n]
     float64, NaN where missing; past: [n, F] further inputs known up to now, in the order of past_names; times: [n]
-    datetime64 or int64, ascending; gaps: rows that the time axis lacked.
+    datetime64 or int64, ascending; gaps: rows that the time axis lacked; outliers: numbers that a notice calls so.
     future: [n + a, K] inputs known in advance, in the order of future_names, a ≥ 0 rows of them after the last value;
     ahead: [a] the times of these; static: [S, C] what is constant of each series (NaN where missing), in the order of
     static_names, where a column of words (of static_columns) is one of zeros and ones for each word ('region=north').
@@ -58,6 +58,7 @@ class SeriesSet:
     static_names: list[str] = field(default_factory=list)
     static_columns: list[str] = field(default_factory=list)
     gaps: int = 0
+    outliers: int = 0
     notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -166,9 +167,10 @@ def read_series(
     series = SeriesSet(
         [p.group.name for p in parts], [p.target for p in parts], [p.values for p in parts], [p.past for p in parts],
         roles.past, [p.times for p in parts], roles.time, roles.id, freq, [p.future for p in parts], roles.future,
-        [p.ahead for p in parts], constant[[p.number for p in parts]], names, roles.static, found, notices,
+        [p.ahead for p in parts], constant[[p.number for p in parts]], names, roles.static, found, notices=notices,
     )  # fmt: skip
     say_missing(table, roles, notices)
+    series.outliers = say_outliers(table, roles.numeric, groups, notices)
     _say_constant(series)
     if gaps == "fill":
         _fill(series)
