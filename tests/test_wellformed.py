@@ -48,7 +48,7 @@ def alike(a: Column, b: Column, table: Table) -> None:
     np.testing.assert_array_equal(a.missing(), b.missing())
     left, right = (c.numbers(table.decimal, table.separator) for c in (a, b))
     np.testing.assert_array_equal(left.values.view(np.int64), right.values.view(np.int64))
-    assert (left.missing, left.wrong, left.grouped) == (right.missing, right.wrong, right.grouped)
+    assert (left.missing, left.wrong, left.notice) == (right.missing, right.wrong, right.notice)
     for compact in (False, True):
         one, other = a.dates(compact), b.dates(compact)
         if isinstance(other, Dates):

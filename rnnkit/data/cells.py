@@ -118,7 +118,7 @@ class DateCells:
         self._style: str | None = None
         self._first, self._zone = "", ""
         self._parts: list[dict[str, NDArray[Any]]] = []
-        self._short: set[str] = set()
+        self._short, self._padded = set[str](), set[str]()
         self._long = False
 
     def add(self, block: Block, column: int) -> bool:
@@ -157,9 +157,10 @@ class DateCells:
         alike = np.ones(len(rows), dtype=np.bool_)
         for j, letter in enumerate(cell.encode()):
             alike &= (text[j] - _ZERO < 10) if j in digits else (text[j] == letter)
-        if "q" in spans:
-            quarter = text[spans["q"][0]] - _ZERO
-            alike &= (quarter >= 1) & (quarter <= 4)
+        for token, most in (("q", 4), ("u", 7)):
+            if token in spans:
+                digit = text[spans[token][0]] - _ZERO
+                alike &= (digit >= 1) & (digit <= most)
         rows, text = rows[alike], text[:, alike]
         for token, (a, b) in spans.items():
             if token in "bBpZ":
@@ -172,6 +173,8 @@ class DateCells:
             numbers[token][rows] = value * 10 ** (6 - min(b - a, 6)) if token == "f" else value
             if b - a == 1:
                 self._short.add(token)
+            if np.any(text[a] == _ZERO):
+                self._padded.add(token)
         gone = np.zeros(len(starts), dtype=np.bool_)
         gone[rows] = True
         return rest[~gone[rest]]
@@ -179,7 +182,7 @@ class DateCells:
     def column(self, rows: Rows, column: int) -> Column:
         assert self._style is not None
         numbers = {token: np.concatenate([part[token] for part in self._parts]) for token in self._parts[0]}
-        found = resolve(Parts(numbers, self._short, self._first, self._zone, self._long), self._style)
+        found = resolve(Parts(numbers, self._short, self._padded, self._first, self._zone, self._long), self._style)
         if isinstance(found, Dates):
             return TimeColumn(found, rows.cells(column))
         return TextColumn(rows.cells(column)(0, rows.rows))  # some day there is none: `parse_dates` names it

@@ -152,7 +152,7 @@ class WordColumn:
         missing = self.missing()
         wrong = np.flatnonzero(~np.isfinite(found.values[self._codes]) & ~missing)
         return Parsed(
-            found.values[self._codes], int(missing.sum()), int(wrong[0]) if wrong.size else None, found.grouped
+            found.values[self._codes], int(missing.sum()), int(wrong[0]) if wrong.size else None, found.notice
         )
 
     def words(self) -> tuple[Codes, list[str]]:

@@ -27,9 +27,12 @@ _WORDS = {
     "second": "every second", "minute": "every minute", "hour": "hourly", "day": "daily", "week": "weekly",
     "business day": "on business days", "month": "monthly", "quarter": "quarterly", "year": "yearly",
 }  # fmt: skip
-_FINEST = (("f", "millisecond"), ("S", "second"), ("M", "minute"), ("H", "hour"), ("I", "hour"), ("d", "day"),
-           ("m", "month"), ("b", "month"), ("B", "month"), ("q", "quarter"), ("Y", "year"), ("y", "year"))  # fmt: skip
-EPOCH = {"epoch:s": 1_000_000, "epoch:ms": 1_000}  # microseconds per written unit
+_FINEST = (
+    ("f", "millisecond"), ("S", "second"), ("M", "minute"), ("H", "hour"), ("I", "hour"), ("d", "day"), ("u", "day"),
+    ("V", "week"), ("m", "month"), ("b", "month"), ("B", "month"), ("q", "quarter"), ("Y", "year"), ("y", "year"),
+)  # fmt: skip
+EPOCH = {"epoch:s": (1_000_000, 1), "epoch:ms": (1000, 1), "epoch:us": (1, 1), "epoch:ns": (1, 1000)}
+"""(microseconds, written units) that are as long as each other."""
 
 Times = NDArray[Any]
 
@@ -99,7 +102,8 @@ class Frequency:
             return [f"{self.origin + int(t) * self.scale:.{self.digits}f}" for t in times]
         if self.style in EPOCH:
             micro = np.asarray(times).astype("datetime64[us]").astype(np.int64)
-            return [str(int(t)) for t in micro // EPOCH[self.style]]
+            length, units = EPOCH[self.style]
+            return [str(int(t) * units // length) for t in micro]
         return format_dates(to_local(np.asarray(times), self.clock) if self.clock else times, self.style)
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,9 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
         return
     assert roles.time is not None
     remedy = "keep one of them"
+    beside = next((n for n in table.names if n != roles.time and _is_time_of_day(table.cell(row, n))), None)
+    if beside is not None and not roles.axis.is_local:
+        remedy += f", or join the columns '{roles.time}' and '{beside}' into one"
     if roles.id is None:
         apart = next(iter(tell_apart(table, roles.time, roles.numeric)), None)
         remedy += ", or name the column that tells the series apart" + (f": --id {shlex.quote(apart)}" if apart else "")
@@ -119,6 +123,10 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
         f"{table.path}, {table.counted}s {table.lines[row]} and {table.lines[other]}: both are at {at} in column "
         f"'{roles.time}' and differ; {remedy}"
     )
+
+
+def _is_time_of_day(cell: str) -> bool:
+    return re.fullmatch(r"([01]?\d|2[0-4]):[0-5]\d(:[0-5]\d(\.\d+)?)?( ?[AaPp][Mm])?", cell, re.ASCII) is not None
 
 
 def find_gaps(groups: list[Group], freq: Frequency, share: float, gaps: str, notices: list[str]) -> tuple[int, bool]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from rnnkit.data.clock import to_standard
-from rnnkit.data.dateparts import compose
+from rnnkit.data.dateparts import ZONE, compose
 from rnnkit.data.dates import field_value, pattern
 from rnnkit.data.frequency import EPOCH, Frequency
 
 Stamp = Any  # a datetime64 or an integer
 
-_ZONE = re.compile(r" ?(?:Z|[+-]\d\d:?\d\d)$")
+_ZONE = re.compile(rf" ?(?:{ZONE})$")
 _CLOCK = re.compile(r"%-?[HI]")
 
 
@@ -34,7 +34,7 @@ def read_stamp(text: str, freq: Frequency) -> Stamp | None:
     if not abs(number) < 2**53:
         return None
     if freq.unit != "step":
-        return np.datetime64(round(number * EPOCH[freq.style]), "us")
+        return np.datetime64(round(number * EPOCH[freq.style][0] / EPOCH[freq.style][1]), "us")
     steps = (number - freq.origin) / freq.scale
     whole = round(steps)
     even = freq.scale == 1.0 and freq.origin == 0.0

@@ -14,7 +14,11 @@ Strings = np.ndarray[Any, Any]
 Floats = NDArray[np.float64]
 TEXT = np.dtypes.StringDType()
 
-MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
+MISSING = frozenset((
+    "", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil", "missing", "?", "-", "--", ".", "..", "...",
+    "#value!", "#div/0!", "#ref!", "#num!",
+))  # fmt: skip
+"""What stands for no value, in lower case."""
 
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+", re.ASCII)
@@ -29,21 +33,21 @@ _SPACES = str.maketrans("", "", " \u00a0\u202f\u2009'")
 class Parsed:
     """Numbers of one column: values float64 [rows], NaN where missing or unusable, ±inf where too large.
 
-    missing: cells without a value; wrong: the row of the first unusable cell, or None; grouped: the mark between
-    thousands that was met, or ''.
+    missing: cells without a value; wrong: the row of the first unusable cell, or None; notice: what is to be said of
+    how they were read, or ''.
     """
 
     values: Floats
     missing: int
     wrong: int | None = None
-    grouped: str = ""
+    notice: str = ""
 
 
 def is_missing(cells: Strings) -> NDArray[np.bool_]:
-    """True where a cell is blank or a usual mark for no value (NA, NaN, null, none, ?)."""
+    """True where a cell is blank or a usual mark for no value."""
     short = np.strings.str_len(cells) <= max(map(len, MISSING))
     found = np.zeros(len(cells), dtype=np.bool_)
-    found[short] = np.isin(np.strings.lower(cells[short]), np.array(MISSING, dtype=TEXT))
+    found[short] = np.isin(np.strings.lower(cells[short]), np.array(sorted(MISSING), dtype=TEXT))
     return found
 
 
@@ -56,15 +60,27 @@ def parse_numbers(text: Strings, decimal: str, separator: str, counts: NDArray[n
     plain = cells
     if decimal == "," and not np.any(np.strings.find(cells, ".") >= 0):
         plain = np.strings.replace(cells, ",", ".")
-    grouped, found = "", None
-    if (decimal == "." or plain is not cells) and not np.any(np.strings.find(cells, "_") >= 0):
+    notice, found = "", _switches(cells)
+    if found is not None:
+        notice = "true and false read as 1 and 0"
+    elif (decimal == "." or plain is not cells) and not np.any(np.strings.find(cells, "_") >= 0):
         found = _floats(plain)
     if found is None:
         careful = _Careful(cells.tolist(), decimal, separator, None if counts is None else counts[present].tolist())
-        found, grouped = careful.values, careful.grouped
+        found = careful.values
+        notice = f"'{careful.grouped}' read as a mark between thousands" if careful.grouped else ""
     values[present] = found
     wrong = present[~np.isfinite(found)]
-    return Parsed(values, int(missing.sum()), int(wrong[0]) if wrong.size else None, grouped)
+    return Parsed(values, int(missing.sum()), int(wrong[0]) if wrong.size else None, notice)
+
+
+def _switches(cells: Strings) -> Floats | None:
+    """Cells of true and false as 1 and 0, None where there are others."""
+    if not len(cells) or str(cells[0]).lower() not in ("true", "false"):
+        return None
+    lower = np.strings.lower(cells)
+    on = lower == "true"
+    return on.astype(np.float64) if np.all(on | (lower == "false")) else None
 
 
 def _floats(cells: Strings) -> Floats | None:

@@ -15,6 +15,7 @@ from rnnkit.errors import DataError
 
 SEPARATORS = ("\t", ";", "|", ",")  # in order of preference when a sample reads equally well with several
 SAMPLE_LINES = 500
+COMMENT = "#"
 LONGEST = 1 << 30  # characters of a field
 
 _DATE_LIKE = re.compile(r"\d[\d\-/:.TZQW +]*\d[Zz]?", re.ASCII)
@@ -157,12 +158,38 @@ def names_of(header: list[str], label: str, line: int) -> tuple[list[str], list[
     return [n or f"c{i + 1}" for i, n in enumerate(names)], unnamed
 
 
-def ragged(line: int, found: int, width: int, header: bool, separator: str, label: str) -> DataError:
+def ragged(line: int, row: list[str], width: int, header: bool, separator: str, label: str) -> DataError:
+    """The error of a row that has more or fewer fields than the others."""
     norm = "the header has" if header else "the first line has"
     mark = _NAMES.get(separator, f"'{separator}'")
-    remedy = f"quote the fields that contain {mark}" if found > width else "add the rest"
-    fields = f"{found} field{'s' if found != 1 else ''}"
+    if row[0].lstrip().startswith(COMMENT):
+        remedy = "take the comment out"
+    elif len(row) > width:
+        remedy = f"quote the fields that contain {mark}" if any(row[width:]) else f"take the {mark} at its end out"
+    else:
+        remedy = "add the rest"
+    fields = f"{len(row)} field{'s' if len(row) != 1 else ''}"
     return DataError(f"{label}, line {line}: found {fields} where {norm} {width}; {remedy}")
+
+
+def comments_above(sample: str) -> tuple[int, int]:
+    """(lines, characters) of comments before the header; one with as many fields as the first row is the header."""
+    lines = sample.splitlines(keepends=True)
+    count = next((i for i, line in enumerate(lines) if not line.startswith(COMMENT)), len(lines))
+    if 0 < count < len(lines):
+        separator = sniff("".join(lines[count:]))
+        fields = lines[count - 1].count(separator)
+        count -= fields > 0 and fields == lines[count].count(separator)
+    return (count, len("".join(lines[:count]))) if count < len(lines) else (0, 0)
+
+
+def refuse_other_formats(sample: str, label: str) -> None:
+    """DataError for text that is no table."""
+    begin = sample.lstrip()[:200].lower()
+    if begin.startswith(('{"', "[{", "[[", "{\n", "{\r")):
+        raise DataError(f"{label}, line 1: expected a table, found JSON; write it as CSV")
+    if begin.startswith(("<!doctype", "<html", "<?xml", "<table")):
+        raise DataError(f"{label}, line 1: expected a table, found HTML or XML; save the table as CSV")
 
 
 def decimal_comma(rows: list[list[str]]) -> bool:

@@ -11,6 +11,7 @@ from rnnkit.data.source import shown
 from rnnkit.data.tables import Table
 from rnnkit.errors import DataError
 
+SAMPLE = 100  # missing cells whose marks are named
 LARGEST = 1e150  # numbers beyond it cannot be squared
 
 
@@ -31,9 +32,12 @@ def say_missing(table: Table, roles: Roles, notices: list[str]) -> None:
     for name in (*roles.numeric, *roles.static):
         gone = np.isnan(table.numeric(name)) if name in roles.numeric else table.is_missing(name)
         if count := int(gone.sum()):
+            rows = np.flatnonzero(gone)[:SAMPLE].tolist()
+            marks = [shown(mark) for mark in dict.fromkeys(table.cell(row, name) for row in rows) if mark]
+            written = f", written {', '.join(marks)}" if marks else ""
             notices.append(
                 f"column '{name}': {count} missing value{'s' * (count > 1)} "
-                f"({count / table.rows:.1%}, first on {table.at(int(np.argmax(gone)))})"
+                f"({count / table.rows:.1%}, first on {table.at(rows[0])}{written})"
             )
         if name in roles.numeric and (mark := _missing_mark(table, name)):
             notices.append(mark)

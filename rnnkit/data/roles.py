@@ -9,6 +9,8 @@ import numpy as np
 
 from rnnkit.data.axis import TIME_NAMES, TimeAxis, guess_time, is_date, name_words, read_time
 from rnnkit.data.inputs import constants, guess_inputs
+from rnnkit.data.numbers import INFINITE
+from rnnkit.data.source import shown
 from rnnkit.data.tables import ID_NAMES, Table
 from rnnkit.errors import DataError, UsageError
 
@@ -140,13 +142,42 @@ def _guess_target(table: Table, names: list[str], id: str | None) -> str:
                 return name
     numeric = [name for name in names if table.is_numeric(name)]
     if not numeric:
-        listed = ", ".join(table.names[:20]) + (", …" if len(table.names) > 20 else "")
-        remedy = "check the separator and the decimal mark" if table.separator else "turn one into numbers"
-        raise DataError(f"{table.path}: expected a column of numbers to forecast, found {listed}; {remedy}")
+        raise _no_numbers(table, names)
     open_ended = [n for n in numeric if table.rows > 2 and table.missing[n] < table.rows and _ends_missing(table, n)]
     candidates = open_ended if 0 < len(open_ended) < len(numeric) else numeric
-    changing = (name for name in reversed(candidates) if not constants(table, name, id))
-    return next(changing, candidates[-1])
+    changing = [name for name in candidates if not constants(table, name, id)]
+    return ([name for name in changing if not _is_switch(table, name)] or changing or candidates)[-1]
+
+
+def _is_switch(table: Table, name: str) -> bool:
+    """Whether a column says but yes and no."""
+    return bool(np.isin(table.parse(name)[0], (0.0, 1.0)).all())
+
+
+def _no_numbers(table: Table, names: list[str]) -> DataError:
+    """The error of a table without a column of numbers: the first bad cell of that which looks most like one."""
+    if len(table.names) == 1 and table.separator:
+        only = shown(table.names[0])
+        return DataError(f"{table.path}: expected columns with a separator between, found only '{only}'; check it")
+    counts = {name: int(np.isfinite(table.parse(name)[0]).sum()) for name in names}
+    worth = {name: (name.casefold() in TARGET_NAMES, counts[name], i) for i, name in enumerate(names)}
+    if not names:
+        listed = ", ".join(table.names[:20]) + (", …" if len(table.names) > 20 else "")
+        return DataError(f"{table.path}: expected a column of numbers to forecast beside {listed}; add one")
+    name = max(names, key=worth.__getitem__)
+    values, row = table.parse(name)
+    if row is None:
+        return DataError(
+            f"{table.where(0, name)}: expected numbers to forecast, found nothing in any row; name another column with "
+            "--target"
+        )
+    cell = table.cell(row, name)
+    kind = "finite numbers" if INFINITE.fullmatch(cell) or not np.isnan(values[row]) else "numbers"
+    remedy = "write numbers alone, as 1234.5" if any(c.isdigit() for c in cell) else "name another column with --target"
+    return DataError(
+        f"{table.where(row, name)}: expected a column of {kind} to forecast, found '{shown(cell)}'; "
+        f"{remedy if table.separator else 'turn it into numbers'}"
+    )
 
 
 def _ends_missing(table: Table, name: str) -> bool:
