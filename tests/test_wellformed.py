@@ -128,7 +128,15 @@ def test_every_kind_of_column_is_read_as_the_careful_reader_does(kind: str, monk
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_decimal_commas(separator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    for cells in (["1,5", "-2,25", "3", ""], ["1,5", "2.5"], ["1.234,5", "12,5"], ["1,5,1", "2,5"]):
+    for cells in (
+        ["1,5", "-2,25", "3", ""],
+        ["1,5", "2.5"],
+        ["1.234,5", "12,5"],
+        ["1,5,1", "2,5"],
+        ["1,234", "-2,345", "7"],
+        ["1.234", "12"],
+        ["1.234", "0.500"],
+    ):
         rows = "".join(f"{i}{separator}{cells[rng.integers(len(cells))]}\n" for i in range(60))
         same(f"n{separator}x\n{rows}".encode(), monkeypatch)
 

@@ -71,7 +71,7 @@ def guess_time(table: Table, taken: list[str], id: str | None) -> tuple[str | No
             return name, read_time(table, name)
     for name in hinted:
         if increases(table, name, id):
-            with suppress(_Uneven):  # rows in order say as much
+            with suppress(_UnevenError):  # rows in order say as much
                 return name, read_time(table, name)
     first = free[0] if free else None
     if first is not None and len(table.names) > 1 and increases(table, first, id, by_one=True):
@@ -105,7 +105,7 @@ def _steps(values: Floats, groups: NDArray[Any]) -> Floats:
     return np.diff(values[order])[np.diff(groups[order]) == 0]
 
 
-class _Uneven(DataError):
+class _UnevenError(DataError):
     """Decimals that do not step evenly."""
 
 
@@ -176,7 +176,7 @@ def _numeric_time(table: Table, name: str, values: Floats, named: bool) -> TimeA
     off = np.flatnonzero((np.abs(steps - np.rint(steps)) > 0.1) | (steps > 1e12))
     if off.size:
         row = int(np.flatnonzero(inverse == off[0] + 1)[0])
-        raise _Uneven(
+        raise _UnevenError(
             f"{table.where(row, name)}: expected decimals in equal steps of {middle:g}, found {values[row]:g}; "
             "name another time column or resample"
         )

@@ -84,11 +84,14 @@ class TextColumn:
 class NumberColumn:
     """Cells known to be numbers: values [rows], NaN where missing; `cells(start, stop)` gives their text again.
 
-    digits: whether every cell is written with digits alone, as 1949 or 20200131 are.
+    digits: whether every cell is written with digits alone, as 1949 or 20200131 are; notice: what is to be said of how
+    they were read.
     """
 
-    def __init__(self, values: NDArray[Any], cells: Callable[[int, int], Strings], digits: bool = False) -> None:
-        self._values, self._cells, self._digits = values, cells, digits
+    def __init__(
+        self, values: NDArray[Any], cells: Callable[[int, int], Strings], digits: bool = False, notice: str = ""
+    ) -> None:
+        self._values, self._cells, self._digits, self._notice = values, cells, digits, notice
 
     def __len__(self) -> int:
         return len(self._values)
@@ -105,7 +108,8 @@ class NumberColumn:
     def numbers(self, decimal: str, separator: str) -> Parsed:
         values = self._values.astype(np.float64, copy=False)
         infinite = np.flatnonzero(np.isinf(values))
-        return Parsed(values, int(self.missing().sum()), int(infinite[0]) if infinite.size else None)
+        missing = int(self.missing().sum())
+        return Parsed(values, missing, int(infinite[0]) if infinite.size else None, self._notice)
 
     def words(self) -> tuple[Codes, list[str]]:
         _, first, inverse = np.unique(self._values, return_index=True, return_inverse=True)

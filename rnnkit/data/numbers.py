@@ -24,6 +24,8 @@ PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 DOT_DECIMAL = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?", re.ASCII)
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
+DOUBTFUL = "'{}' read with a decimal mark, though it could stand between thousands"
 _SPACED = re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f\u2009']\d{3})+([.,]\d*)?")
 _BEGINS = re.compile(r"[+\-\u2212]?(\d|[.,]\d|inf)", re.IGNORECASE)
 _SPACES = str.maketrans("", "", " \u00a0\u202f\u2009'")
@@ -68,10 +70,21 @@ def parse_numbers(text: Strings, decimal: str, separator: str, counts: NDArray[n
     if found is None:
         careful = _Careful(cells.tolist(), decimal, separator, None if counts is None else counts[present].tolist())
         found = careful.values
-        notice = f"'{careful.grouped}' read as a mark between thousands" if careful.grouped else ""
+        notice = f"{careful.grouped} read as a mark between thousands" if careful.grouped else ""
+    elif separator != "," and (doubtful := _doubtful(cells)):
+        notice = DOUBTFUL.format(doubtful)
     values[present] = found
     wrong = present[~np.isfinite(found)]
     return Parsed(values, int(missing.sum()), int(wrong[0]) if wrong.size else None, notice)
+
+
+def _doubtful(cells: Strings) -> str:
+    """The first cell with a mark where every such cell has it before three last digits, as between thousands; or ''."""
+    marks = np.maximum(np.strings.find(cells, "."), np.strings.find(cells, ","))
+    at = np.flatnonzero(marks >= 0)
+    if not at.size or np.any(np.strings.str_len(cells[at]) - marks[at] != 4):
+        return ""
+    return str(cells[at[0]]) if all(map(THOUSAND.fullmatch, cells[at].tolist())) else ""
 
 
 def _switches(cells: Strings) -> Floats | None:
@@ -119,12 +132,12 @@ class _Careful:
         if not _BEGINS.match(cell):
             return np.nan
         if groups.fullmatch(cell):
-            self.grouped = group
+            self.grouped = f"'{group}'"
             cell = cell.replace(group, "")
         elif group in cell:
             return np.nan
         if _SPACED.fullmatch(cell):
-            self.grouped = "space" if "'" not in cell else "'"
+            self.grouped = "an apostrophe" if "'" in cell else "a space"
             cell = cell.translate(_SPACES)
         cell = cell.replace("\u2212", "-").replace(decimal, ".")
         if INFINITE.fullmatch(cell):

@@ -137,7 +137,7 @@ def _guess_target(table: Table, names: list[str], id: str | None) -> str:
     """A column called so; else the last one of numbers, rather one that is still to come at the end than one known
     there, and rather one that changes within the series than one that never does."""
     for wanted in TARGET_NAMES:
-        for name in names:
+        for name in sorted(names, key=lambda n: n != wanted):
             if name.casefold() == wanted and table.is_numeric(name):
                 return name
     numeric = [name for name in names if table.is_numeric(name)]
@@ -158,7 +158,9 @@ def _no_numbers(table: Table, names: list[str]) -> DataError:
     """The error of a table without a column of numbers: the first bad cell of that which looks most like one."""
     if len(table.names) == 1 and table.separator:
         only = shown(table.names[0])
-        return DataError(f"{table.path}: expected columns with a separator between, found only '{only}'; check it")
+        return DataError(
+            f"{table.path}, {table.at(0)}: expected columns with a separator between, found only '{only}'; check it"
+        )
     counts = {name: int(np.isfinite(table.parse(name)[0]).sum()) for name in names}
     worth = {name: (name.casefold() in TARGET_NAMES, counts[name], i) for i, name in enumerate(names)}
     if not names:
