@@ -48,7 +48,7 @@ def alike(a: Column, b: Column, table: Table) -> None:
     np.testing.assert_array_equal(a.missing(), b.missing())
     left, right = (c.numbers(table.decimal, table.separator) for c in (a, b))
     np.testing.assert_array_equal(left.values.view(np.int64), right.values.view(np.int64))
-    assert (left.missing, left.wrong, left.grouped) == (right.missing, right.wrong, right.grouped)
+    assert (left.missing, left.wrong, left.notice) == (right.missing, right.wrong, right.notice)
     for compact in (False, True):
         one, other = a.dates(compact), b.dates(compact)
         if isinstance(other, Dates):
@@ -128,7 +128,15 @@ def test_every_kind_of_column_is_read_as_the_careful_reader_does(kind: str, monk
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_decimal_commas(separator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    for cells in (["1,5", "-2,25", "3", ""], ["1,5", "2.5"], ["1.234,5", "12,5"], ["1,5,1", "2,5"]):
+    for cells in (
+        ["1,5", "-2,25", "3", ""],
+        ["1,5", "2.5"],
+        ["1.234,5", "12,5"],
+        ["1,5,1", "2,5"],
+        ["1,234", "-2,345", "7"],
+        ["1.234", "12"],
+        ["1.234", "0.500"],
+    ):
         rows = "".join(f"{i}{separator}{cells[rng.integers(len(cells))]}\n" for i in range(60))
         same(f"n{separator}x\n{rows}".encode(), monkeypatch)
 

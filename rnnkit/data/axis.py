@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.dateparts import ZONE
 from rnnkit.data.dates import Dates, parse_dates
 from rnnkit.data.frequency import EPOCH
 from rnnkit.data.numbers import Floats, is_missing
@@ -30,13 +31,21 @@ SAMPLE = 1000  # cells by which a column of dates is told
 
 @dataclass
 class TimeAxis:
-    """Times [rows] as datetime64 or int64, their style, and origin, scale, digits where they were even decimals."""
+    """Times [rows] as datetime64 or int64, their style, origin, scale, digits where they were even decimals, and clock
+    where they were local times that are standard time now."""
 
     values: NDArray[Any]
     style: str = ""
     origin: float = 0.0
     scale: float = 1.0
     digits: int = 0
+    clock: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether these are times of day without an offset from UTC."""
+        timed = re.search(r"%-?[HI]", self.style) is not None
+        return timed and re.search(f"(?:{ZONE})$", self.style) is None
 
 
 def name_words(name: str) -> set[str]:
@@ -62,7 +71,7 @@ def guess_time(table: Table, taken: list[str], id: str | None) -> tuple[str | No
             return name, read_time(table, name)
     for name in hinted:
         if increases(table, name, id):
-            with suppress(DataError):  # decimals in unequal steps: rows in order say as much
+            with suppress(_UnevenError):  # rows in order say as much
                 return name, read_time(table, name)
     first = free[0] if free else None
     if first is not None and len(table.names) > 1 and increases(table, first, id, by_one=True):
@@ -96,6 +105,10 @@ def _steps(values: Floats, groups: NDArray[Any]) -> Floats:
     return np.diff(values[order])[np.diff(groups[order]) == 0]
 
 
+class _UnevenError(DataError):
+    """Decimals that do not step evenly."""
+
+
 def read_time(table: Table, name: str) -> TimeAxis:
     """A column as times. Raises DataError naming the first cell that is missing or unlike those before it."""
     missing = np.flatnonzero(table.is_missing(name))
@@ -122,17 +135,40 @@ def read_time(table: Table, name: str) -> TimeAxis:
     raise DataError(f"{table.where(found, name)}: expected {like}, found '{bad}'; mend the cell")
 
 
-def _numeric_time(table: Table, name: str, values: NDArray[np.float64], named: bool) -> TimeAxis:
-    if np.all(values % 1 == 0) and np.abs(values).max() < 2**53:
-        whole = values.astype(np.int64)
-        # 10⁸ s is 1973, 10¹¹ s is 5138; as milliseconds 10¹¹ is 1973 again.
-        style = "epoch:s" if whole.min() >= 10**8 and whole.max() < 10**11 else "epoch:ms"
-        if named and whole.min() >= 10**8 and whole.max() < 10**14 and (style == "epoch:s" or whole.min() >= 10**11):
-            table.notices.append(f"column '{name}' holds {'milli' * (style == 'epoch:ms')}seconds since 1970")
-            micro = whole * EPOCH[style]
-            fine = "datetime64[us]" if np.any(micro % 1_000_000) else "datetime64[s]"
-            return TimeAxis(micro.astype("datetime64[us]").astype(fine), style)
-        return TimeAxis(whole)
+_SINCE_1970 = {
+    "epoch:s": (10**8, 10**11, "seconds"),
+    "epoch:ms": (10**11, 10**14, "milliseconds"),
+    "epoch:us": (10**14, 10**17, "microseconds"),
+    "epoch:ns": (10**17, 9 * 10**18, "nanoseconds"),
+}  # from 1973 on, and up to thousands of years later
+
+
+def _since_1970(table: Table, name: str, values: Floats) -> TimeAxis | None:
+    """Whole numbers that count from 1970, as times; None where they are too small for it."""
+    for style, (low, high, words) in _SINCE_1970.items():
+        if not low <= values[0] < high:
+            continue
+        off = np.flatnonzero((values < low) | (values >= high))
+        if off.size:
+            row = int(off[0])
+            raise DataError(
+                f"{table.where(row, name)}: expected {words} since 1970 like '{table.cell(0, name)}' on "
+                f"{table.at(0)}, found '{shown(table.cell(row, name))}'; write all times in one unit"
+            )
+        table.notices.append(f"column '{name}' holds {words} since 1970")
+        length, units = EPOCH[style]
+        micro = np.rint(values / units).astype(np.int64) * length
+        fine = "datetime64[us]" if np.any(micro % 1_000_000) else "datetime64[s]"
+        return TimeAxis(micro.astype("datetime64[us]").astype(fine), style)
+    return None
+
+
+def _numeric_time(table: Table, name: str, values: Floats, named: bool) -> TimeAxis:
+    if np.all(values % 1 == 0):
+        if named and (counted := _since_1970(table, name, values)) is not None:
+            return counted
+        if np.abs(values).max() < 2**53:
+            return TimeAxis(values.astype(np.int64))
     distinct, inverse = np.unique(values, return_inverse=True)
     middle = float(np.median(np.diff(distinct))) if len(distinct) > 1 else 1.0
     steps = np.diff(distinct) / middle
@@ -140,7 +176,7 @@ def _numeric_time(table: Table, name: str, values: NDArray[np.float64], named: b
     off = np.flatnonzero((np.abs(steps - np.rint(steps)) > 0.1) | (steps > 1e12))
     if off.size:
         row = int(np.flatnonzero(inverse == off[0] + 1)[0])
-        raise DataError(
+        raise _UnevenError(
             f"{table.where(row, name)}: expected decimals in equal steps of {middle:g}, found {values[row]:g}; "
             "name another time column or resample"
         )

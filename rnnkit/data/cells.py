@@ -15,7 +15,7 @@ from rnnkit.data.blocks import Block, Rows
 from rnnkit.data.columns import Column, NumberColumn, TextColumn, TimeColumn, WordColumn
 from rnnkit.data.dateparts import Dates, Parts, resolve
 from rnnkit.data.dates import field_value, pattern, style_of
-from rnnkit.data.numbers import MISSING, PLAIN, TEXT, Floats, Strings
+from rnnkit.data.numbers import DOUBTFUL, MISSING, PLAIN, TEXT, THOUSAND, Floats, Strings
 
 WIDEST = 32  # bytes of a number that whole arrays read; longer ones are read one by one
 MOST_WORDS = 1_000_000
@@ -41,8 +41,10 @@ class Cells(Protocol):
 class NumberCells:
     """Plain numbers and marks of missing ones."""
 
-    def __init__(self, decimal: str) -> None:
+    def __init__(self, decimal: str, separator: str) -> None:
         self._decimal, self._parts, self._digits = decimal, list[Floats](), True
+        # A point or comma before three last digits may stand between thousands, except in comma-separated files.
+        self._doubted, self._doubtful = "", separator != ","
 
     def add(self, block: Block, column: int) -> bool:
         starts, ends = block.starts[:, column], block.ends[:, column]
@@ -51,6 +53,8 @@ class NumberCells:
         short = widths <= WIDEST
         done, digits = _plain_numbers(block, starts, widths, short, ord(self._decimal), values)
         self._digits &= digits
+        if self._doubtful:
+            self._doubt(block, column, widths)
         rest = np.flatnonzero(~done & (widths > 0))
         for row in rest.tolist():
             cell = block.cell(row, column)
@@ -64,8 +68,24 @@ class NumberCells:
         self._parts.append(values)
         return True
 
+    def _doubt(self, block: Block, column: int, widths: NDArray[np.int64]) -> None:
+        """Looks for a cell whose mark cannot stand between thousands; the first one that can is kept."""
+        point = block.bytes == ord(self._decimal)
+        if not point.any():
+            return
+        before = np.concatenate([[0], np.cumsum(point)])
+        marked = before[block.ends[:, column]] > before[block.starts[:, column]]
+        rows = np.flatnonzero(marked)
+        fourth = block.bytes[np.maximum(block.ends[rows, column] - 4, 0)] == ord(self._decimal)
+        self._doubtful = bool(np.all(fourth & (widths[rows] >= 5))) and all(
+            THOUSAND.fullmatch(block.cell(row, column)) for row in rows.tolist()
+        )
+        if self._doubtful and rows.size and not self._doubted:
+            self._doubted = block.cell(int(rows[0]), column)
+
     def column(self, rows: Rows, column: int) -> Column:
-        return NumberColumn(_joined(self._parts), rows.cells(column), self._digits)
+        notice = DOUBTFUL.format(self._doubted) if self._doubtful and self._doubted else ""
+        return NumberColumn(_joined(self._parts), rows.cells(column), self._digits, notice)
 
 
 def _plain_numbers(
@@ -118,7 +138,7 @@ class DateCells:
         self._style: str | None = None
         self._first, self._zone = "", ""
         self._parts: list[dict[str, NDArray[Any]]] = []
-        self._short: set[str] = set()
+        self._short, self._padded = set[str](), set[str]()
         self._long = False
 
     def add(self, block: Block, column: int) -> bool:
@@ -157,9 +177,10 @@ class DateCells:
         alike = np.ones(len(rows), dtype=np.bool_)
         for j, letter in enumerate(cell.encode()):
             alike &= (text[j] - _ZERO < 10) if j in digits else (text[j] == letter)
-        if "q" in spans:
-            quarter = text[spans["q"][0]] - _ZERO
-            alike &= (quarter >= 1) & (quarter <= 4)
+        for token, most in (("q", 4), ("u", 7)):
+            if token in spans:
+                digit = text[spans[token][0]] - _ZERO
+                alike &= (digit >= 1) & (digit <= most)
         rows, text = rows[alike], text[:, alike]
         for token, (a, b) in spans.items():
             if token in "bBpZ":
@@ -172,6 +193,8 @@ class DateCells:
             numbers[token][rows] = value * 10 ** (6 - min(b - a, 6)) if token == "f" else value
             if b - a == 1:
                 self._short.add(token)
+            if np.any(text[a] == _ZERO):
+                self._padded.add(token)
         gone = np.zeros(len(starts), dtype=np.bool_)
         gone[rows] = True
         return rest[~gone[rest]]
@@ -179,7 +202,7 @@ class DateCells:
     def column(self, rows: Rows, column: int) -> Column:
         assert self._style is not None
         numbers = {token: np.concatenate([part[token] for part in self._parts]) for token in self._parts[0]}
-        found = resolve(Parts(numbers, self._short, self._first, self._zone, self._long), self._style)
+        found = resolve(Parts(numbers, self._short, self._padded, self._first, self._zone, self._long), self._style)
         if isinstance(found, Dates):
             return TimeColumn(found, rows.cells(column))
         return TextColumn(rows.cells(column)(0, rows.rows))  # some day there is none: `parse_dates` names it

@@ -40,6 +40,10 @@ class Column(Protocol):
         """(number of its word [rows], the different words in order of first appearance)."""
         ...
 
+    def codes(self) -> tuple[Codes, int]:
+        """(number of its word [rows], how many there are), the numbers in any order."""
+        ...
+
     def dates(self, compact: bool) -> Dates | int | None:
         """The cells as dates; see `parse_dates`."""
         ...
@@ -69,6 +73,10 @@ class TextColumn:
     def words(self) -> tuple[Codes, list[str]]:
         return first_seen(self._values)
 
+    def codes(self) -> tuple[Codes, int]:
+        codes, words = self.words()
+        return codes, len(words)
+
     def dates(self, compact: bool) -> Dates | int | None:
         return parse_dates(self._values, compact)
 
@@ -76,11 +84,14 @@ class TextColumn:
 class NumberColumn:
     """Cells known to be numbers: values [rows], NaN where missing; `cells(start, stop)` gives their text again.
 
-    digits: whether every cell is written with digits alone, as 1949 or 20200131 are.
+    digits: whether every cell is written with digits alone, as 1949 or 20200131 are; notice: what is to be said of how
+    they were read.
     """
 
-    def __init__(self, values: NDArray[Any], cells: Callable[[int, int], Strings], digits: bool = False) -> None:
-        self._values, self._cells, self._digits = values, cells, digits
+    def __init__(
+        self, values: NDArray[Any], cells: Callable[[int, int], Strings], digits: bool = False, notice: str = ""
+    ) -> None:
+        self._values, self._cells, self._digits, self._notice = values, cells, digits, notice
 
     def __len__(self) -> int:
         return len(self._values)
@@ -97,12 +108,17 @@ class NumberColumn:
     def numbers(self, decimal: str, separator: str) -> Parsed:
         values = self._values.astype(np.float64, copy=False)
         infinite = np.flatnonzero(np.isinf(values))
-        return Parsed(values, int(self.missing().sum()), int(infinite[0]) if infinite.size else None)
+        missing = int(self.missing().sum())
+        return Parsed(values, missing, int(infinite[0]) if infinite.size else None, self._notice)
 
     def words(self) -> tuple[Codes, list[str]]:
         _, first, inverse = np.unique(self._values, return_index=True, return_inverse=True)
         codes, order = _renumbered(first, inverse)
         return codes, [self.cell(int(row)) for row in first[order]]
+
+    def codes(self) -> tuple[Codes, int]:
+        different, codes = np.unique(self._values, return_inverse=True)
+        return codes, len(different)
 
     def dates(self, compact: bool) -> Dates | int | None:
         if not self._digits or not isinstance(parse_dates(self.text(1), compact), Dates):
@@ -140,11 +156,14 @@ class WordColumn:
         missing = self.missing()
         wrong = np.flatnonzero(~np.isfinite(found.values[self._codes]) & ~missing)
         return Parsed(
-            found.values[self._codes], int(missing.sum()), int(wrong[0]) if wrong.size else None, found.grouped
+            found.values[self._codes], int(missing.sum()), int(wrong[0]) if wrong.size else None, found.notice
         )
 
     def words(self) -> tuple[Codes, list[str]]:
         return self._codes, self._words
+
+    def codes(self) -> tuple[Codes, int]:
+        return self._codes, len(self._words)
 
     def dates(self, compact: bool) -> Dates | int | None:
         return parse_dates(self.text(), compact)
@@ -177,6 +196,10 @@ class TimeColumn:
         _, first, inverse = np.unique(self._found.values, return_index=True, return_inverse=True)
         codes, order = _renumbered(first, inverse)
         return codes, [self.cell(int(row)) for row in first[order]]
+
+    def codes(self) -> tuple[Codes, int]:
+        different, codes = np.unique(self._found.values, return_inverse=True)
+        return codes, len(different)
 
     def dates(self, compact: bool) -> Dates | int | None:
         return self._found

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Datetimes = NDArray[np.datetime64]
 Whole = NDArray[Any]  # of integers
 
+ZONE = r"Z|UTC|GMT|[+-]\d\d:?\d\d"
+"""An offset from UTC as dates have it at their end."""
+
 CHUNK = 1 << 20
 """Dates composed at a time: a dozen arrays of that length are in use meanwhile."""
 
@@ -32,11 +35,13 @@ class Dates:
 @dataclass
 class Parts:
     """What cells in one style say: numbers: token → [n] whole numbers (b and B: month, p: 1 for PM, Z: seconds east
-    of UTC, f: microseconds); short: the tokens written with a single digit somewhere; first: the first cell; zone: its
-    offset as written; long_months: a month's name was written out though the style has three letters."""
+    of UTC, f: microseconds, G and V: year and number of the week); short and padded: the tokens written with a single
+    digit and with a leading zero somewhere; first: the first cell; zone: its offset as written; long_months: a month's
+    name was written out though the style has three letters."""
 
     numbers: dict[str, Whole]
     short: set[str]
+    padded: set[str]
     first: str
     zone: str = ""
     long_months: bool = False
@@ -53,7 +58,7 @@ def resolve(parts: Parts, style: str) -> Dates | Whole:
     if swappable:
         first, second = parts.numbers["d"], parts.numbers["m"]
         swapped = style.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
-        other = Parts({**parts.numbers, "d": second, "m": first}, parts.short, parts.first, parts.zone)
+        other = Parts({**parts.numbers, "d": second, "m": first}, parts.short, parts.padded, parts.first, parts.zone)
         if np.any(second > 12) and np.sum(second > 12) >= np.sum(first > 12):
             readings = [(swapped, other)]
         elif not np.any(first > 12) and "." not in style:
@@ -108,16 +113,37 @@ def _composed(numbers: dict[str, Whole]) -> tuple[Datetimes, Whole]:
     if "p" in numbers:
         good = (numbers["I"] >= 1) & (numbers["I"] <= 12)
         hour = numbers["I"] % 12 + 12 * numbers["p"]
-    months = (year.astype(np.int64) - 1970) * 12 + np.clip(month, 1, 12) - 1
-    start = months.astype("datetime64[M]")
-    days = start.astype("datetime64[D]").astype(np.int64)
-    length = (start + 1).astype("datetime64[D]").astype(np.int64) - days
-    good = good & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length) & (minute < 60) & (second < 60)
-    seconds = (days + day - 1) * 86400 + hour * np.int64(3600) + minute * np.int64(60) + second
+    good = good & (minute < 60) & (second < 60)
+    if "V" in numbers:
+        days, fits = _days_of_weeks(numbers["G"].astype(np.int64), numbers["V"], whole("u", 1))
+    else:
+        days, fits = _days_of_months(year.astype(np.int64), month, day)
+    good = good & fits
+    seconds = days * 86400 + hour * np.int64(3600) + minute * np.int64(60) + second
     values: Datetimes = seconds.astype("datetime64[s]")
     if "f" in numbers and np.any(numbers["f"]):
         values = values.astype("datetime64[us]") + numbers["f"].astype("timedelta64[us]")
     return values, np.flatnonzero(~good)
+
+
+def _days_of_months(year: Whole, month: Whole, day: Whole) -> tuple[Whole, Whole]:
+    """(days since 1970, whether there is such a day)."""
+    start = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("datetime64[M]")
+    days = start.astype("datetime64[D]").astype(np.int64)
+    length = (start + 1).astype("datetime64[D]").astype(np.int64) - days
+    return days + day - 1, (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
+
+
+def _days_of_weeks(year: Whole, week: Whole, weekday: Whole) -> tuple[Whole, Whole]:
+    """The same of weeks by ISO 8601: the first one of a year has its 4 January, and begins on a Monday."""
+    first, following = _first_mondays(year), _first_mondays(year + 1)
+    days = first + 7 * (week.astype(np.int64) - 1)
+    return days + weekday - 1, (week >= 1) & (days < following)
+
+
+def _first_mondays(year: Whole) -> Whole:
+    fourth: Whole = (year - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 3
+    return fourth - (fourth + 3) % 7  # day 0 was a Thursday
 
 
 def _settled(values: Datetimes, parts: Parts, style: str) -> Dates:
@@ -147,7 +173,7 @@ def settle_zone(wall: Datetimes, offsets: Whole, style: str, zone: str, what: st
 def _pad(style: str, parts: Parts) -> str:
     """The style with the tokens marked that were written without a leading zero."""
     for together in ("md", "H", "I"):
-        if parts.short & set(together):
+        if parts.short & set(together) and not parts.padded & set(together):
             for token in together:
                 style = style.replace(f"%{token}", f"%-{token}")
     return style.replace("%b", "%B") if parts.long_months else style  # the first cell said May

@@ -1,8 +1,8 @@
 """Dates as people write them → datetime64, and back in the same style.
 
 A style is a strftime pattern of the tokens below plus literal text; %-m, %-d, %-H, %-I are not padded, %q is the
-quarter and %3f a fraction of a second with three digits. The style is stored with a model, so that forecasts carry
-dates written as the training file wrote them.
+quarter, %G and %V are the year and the number of a week, and %3f is a fraction of a second with three digits. The
+style is stored with a model, so that forecasts carry dates written as the training file wrote them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from rnnkit.data.dateparts import Dates, Datetimes, Parts, Whole, resolve
+from rnnkit.data.dateparts import ZONE, Dates, Datetimes, Parts, Whole, resolve
 from rnnkit.data.numbers import Strings
 
 MONTHS = (
@@ -27,6 +27,8 @@ _DATES = (
     r"(?P<d>\d{1,2})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<Y>\d{4}|\d\d)",
     r"(?P<m>\d{1,2})(?P<s>[-/.])(?P<Y>\d{4})",
     r"(?P<Y>\d{4})(?P<s>[- ]?[Qq])(?P<q>[1-4])",
+    r"(?P<s>[Qq])(?P<q>[1-4])[-/ ]?(?P<Y>\d{4})",
+    r"(?P<G>\d{4})(?P<s>-?[Ww])(?P<V>\d\d)(?:-(?P<u>[1-7]))?",
     rf"(?P<d>\d{{1,2}})(?P<s>[- ])(?P<b>{_NAMES})(?P=s)(?P<Y>\d{{4}}|\d\d)",
     rf"(?P<b>{_NAMES})(?P<s>[- ])(?P<Y>\d{{4}}|\d\d)",
     rf"(?P<b>{_NAMES})(?P<s> )(?P<d>\d{{1,2}}),? (?P<Y>\d{{4}})",
@@ -37,12 +39,12 @@ _COMPACT = (
     r"(?P<Y>(?:1[5-9]|20)\d\d)",
 )  # plain integers: dates only where the column's name says so
 _TIME = (
-    r"(?P<t>[T ])(?P<H>\d{1,2}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:\.(?P<f>\d{1,9}))?)?"
-    r"(?P<p> ?[AaPp][Mm])?(?P<z> ?(?:Z|[+-]\d\d:?\d\d))?"
+    r"(?P<t>[T ])(?P<H>\d{1,2}(?=:| ?[AP]M)|\d\d)(?::(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?"
+    rf"(?P<p> ?[AaPp][Mm])?(?P<z> ?(?:{ZONE}))?"
 )
 _FORMS = tuple(re.compile(f"{form}(?:{_TIME})?", re.ASCII | re.IGNORECASE) for form in _DATES)
 _COMPACT_FORMS = tuple(re.compile(form, re.ASCII) for form in _COMPACT)
-_TOKEN = re.compile(r"%(-?[YymdHIMSbBpqZ]|\d+f)")
+_TOKEN = re.compile(r"%(-?[YymdHIMSBbpqZGVu]|\d+f)")
 _MONTH_OF = {m[:3].lower(): i + 1 for i, m in enumerate(MONTHS)}
 _ISO = re.compile(r"%Y-%m(-%d([T ]%H:%M(:%S)?)?)?")
 
@@ -113,7 +115,8 @@ def pattern(style: str) -> tuple[re.Pattern[str], list[str]]:
         tokens.append(name[-1])
         out += {
             "Y": r"(\d{4})", "y": r"(\d\d)", "f": r"(\d{1,9})", "b": f"({_NAMES})", "B": f"({_NAMES})",
-            "p": "([AaPp][Mm])", "q": "([1-4])", "Z": r"(Z|[+-]\d\d:?\d\d)", "M": r"(\d\d)", "S": r"(\d\d)",
+            "p": "([AaPp][Mm])", "q": "([1-4])", "Z": f"({ZONE})", "M": r"(\d\d)", "S": r"(\d\d)", "G": r"(\d{4})",
+            "V": r"(\d\d)", "u": "([1-7])",
         }.get(name[-1], f"({_TWO})")  # fmt: skip
         at = token.end()
     return re.compile(out + re.escape(style[at:]), re.ASCII | re.IGNORECASE), tokens
@@ -129,10 +132,11 @@ def _parse_distinct(cells: list[str], style: str, first: str) -> Dates | Whole:
     texts = {t: [m[i + 1] for m in matches if m] for i, t in enumerate(tokens)}
     numbers = {t: np.array([field_value(t, text) for text in found]) for t, found in texts.items()}
     short = {t for t, found in texts.items() if any(len(text) == 1 for text in found)}
+    padded = {t for t, found in texts.items() if any(text[0] == "0" for text in found)}
     long_months = any(len(text) > 3 for text in texts.get("b", ()))
     match = read.fullmatch(first)
     zone = match[tokens.index("Z") + 1] if match and "Z" in tokens else ""
-    return resolve(Parts(numbers, short, first, zone, long_months), style)
+    return resolve(Parts(numbers, short, padded, first, zone, long_months), style)
 
 
 def field_value(token: str, text: str) -> int:
@@ -147,7 +151,7 @@ def field_value(token: str, text: str) -> int:
 
 
 def _offset(zone: str) -> int:
-    if zone in "Zz":
+    if zone[0] not in "+-":
         return 0
     digits = zone[1:].replace(":", "")
     return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
@@ -169,6 +173,12 @@ def format_dates(times: Datetimes, style: str) -> list[str]:
         "S": rest // 1_000_000 % 60,
         "f": rest % 1_000_000,
     }
+    if "%V" in style:
+        thursday = (days.astype(np.int64) + 3) // 7 * 7  # of the same week, and of the year that the week belongs to
+        first: Datetimes = thursday.astype("datetime64[D]").astype("datetime64[Y]")
+        fields["G"] = first.astype(np.int64) + 1970
+        fields["V"] = (thursday - first.astype("datetime64[D]").astype(np.int64)) // 7 + 1
+        fields["u"] = (days.astype(np.int64) + 3) % 7 + 1
     tokens = [(t.start(), t.end(), t[1]) for t in _TOKEN.finditer(style)]
     out = []
     for i in range(len(micro)):
@@ -190,7 +200,9 @@ def _write(token: str, now: dict[str, int]) -> str:
         return "PM" if now["H"] >= 12 else "AM"
     if name == "q":
         return str((now["m"] - 1) // 3 + 1)
-    if name == "Y":
-        return f"{now['Y']:04d}"
+    if name in "YG":
+        return f"{now[name]:04d}"
+    if name == "u":
+        return str(now["u"])
     value = {"y": now["Y"] % 100, "I": (now["H"] - 1) % 12 + 1}.get(name, now.get(name, 0))
     return str(value) if bare else f"{value:02d}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.clock import is_clock, to_local
 from rnnkit.data.dates import Datetimes, format_dates
 from rnnkit.errors import DataError
 
@@ -26,9 +27,12 @@ _WORDS = {
     "second": "every second", "minute": "every minute", "hour": "hourly", "day": "daily", "week": "weekly",
     "business day": "on business days", "month": "monthly", "quarter": "quarterly", "year": "yearly",
 }  # fmt: skip
-_FINEST = (("f", "millisecond"), ("S", "second"), ("M", "minute"), ("H", "hour"), ("I", "hour"), ("d", "day"),
-           ("m", "month"), ("b", "month"), ("B", "month"), ("q", "quarter"), ("Y", "year"), ("y", "year"))  # fmt: skip
-EPOCH = {"epoch:s": 1_000_000, "epoch:ms": 1_000}  # microseconds per written unit
+_FINEST = (
+    ("f", "millisecond"), ("S", "second"), ("M", "minute"), ("H", "hour"), ("I", "hour"), ("d", "day"), ("u", "day"),
+    ("V", "week"), ("m", "month"), ("b", "month"), ("B", "month"), ("q", "quarter"), ("Y", "year"), ("y", "year"),
+)  # fmt: skip
+EPOCH = {"epoch:s": (1_000_000, 1), "epoch:ms": (1000, 1), "epoch:us": (1, 1), "epoch:ns": (1, 1000)}
+"""(microseconds, written units) that are as long as each other."""
 
 Times = NDArray[Any]
 
@@ -38,7 +42,8 @@ class Frequency:
     """The step between two rows: `count` times `unit`, and the style in which times are written.
 
     unit 'step' counts integers; where times were evenly spaced decimals, time k stands for origin + k · scale.
-    month_end: every date was the last of its month, so later ones are too.
+    month_end: every date was the last of its month, so later ones are too. clock: by which local times are written
+    where it is put forward and back; the times themselves are standard time (see `rnnkit.data.clock`).
     """
 
     unit: str
@@ -48,6 +53,7 @@ class Frequency:
     origin: float = 0.0
     scale: float = 1.0
     digits: int = 0
+    clock: str = ""
 
     @property
     def text(self) -> str:
@@ -96,8 +102,9 @@ class Frequency:
             return [f"{self.origin + int(t) * self.scale:.{self.digits}f}" for t in times]
         if self.style in EPOCH:
             micro = np.asarray(times).astype("datetime64[us]").astype(np.int64)
-            return [str(int(t)) for t in micro // EPOCH[self.style]]
-        return format_dates(times, self.style)
+            length, units = EPOCH[self.style]
+            return [str(int(t) * units // length) for t in micro]
+        return format_dates(to_local(np.asarray(times), self.clock) if self.clock else times, self.style)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -106,11 +113,12 @@ class Frequency:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Frequency:
         """The inverse of `to_dict`; DataError when a value is of the wrong kind."""
-        kinds = {"unit": str, "count": int, "style": str, "month_end": bool, "digits": int}
+        kinds = {"unit": str, "count": int, "style": str, "month_end": bool, "digits": int, "clock": str}
         try:
             values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
             good = values["unit"] in UNITS and values["count"] >= 1 and set(data) == set(values)
             good = good and all(type(values[k]) is kind for k, kind in kinds.items() if k in values)
+            good = good and (not values.get("clock") or is_clock(values["clock"]))
             values |= {k: float(values[k]) for k in ("origin", "scale") if k in values}
         except (KeyError, TypeError, ValueError) as error:
             raise DataError("expected a frequency with unit and count, found something else; train again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.clock import find_clock, second_time, to_standard
 from rnnkit.data.frequency import Frequency
 from rnnkit.data.roles import Roles, tell_apart
 from rnnkit.data.source import shown
@@ -27,8 +29,11 @@ class Group:
     times: NDArray[Any]
 
 
-def group_rows(table: Table, roles: Roles, notices: list[str]) -> list[Group]:
-    """One group per id in order of first appearance, its rows in ascending time, repeated rows dropped."""
+def group_rows(table: Table, roles: Roles, clock: str, notices: list[str]) -> list[Group]:
+    """One group per id in order of first appearance, its rows in ascending time, repeated rows dropped.
+
+    Local times by a clock that is put forward and back (the one given, or found) become standard time in the roles.
+    """
     if roles.id is None:
         names, groups = [""], [np.arange(table.rows)]
     else:
@@ -40,8 +45,35 @@ def group_rows(table: Table, roles: Roles, notices: list[str]) -> list[Group]:
         groups = np.split(np.argsort(codes, kind="stable"), ends[:-1])
     if roles.time is None:
         return [Group(name, rows, np.arange(1, len(rows) + 1)) for name, rows in zip(names, groups, strict=True)]
+    if roles.axis.is_local:
+        _set_clock(table, roles, groups, clock, notices)
     groups = _in_order(table, roles, groups, notices)
     return [Group(name, rows, roles.axis.values[rows]) for name, rows in zip(names, groups, strict=True)]
+
+
+def _set_clock(
+    table: Table, roles: Roles, groups: list[NDArray[np.int64]], clock: str, notices: list[str]
+) -> None:  # fmt: skip
+    """Turns local times into standard time where hours come twice or not at all, and says so."""
+    local = roles.axis.values
+    newest_first = [np.count_nonzero(np.diff(local[rows]) < np.timedelta64(0)) > len(rows) / 2 for rows in groups]
+    groups = [rows[::-1] if back else rows for rows, back in zip(groups, newest_first, strict=True)]
+    clock = clock or find_clock([local[rows] for rows in groups])
+    if not clock:
+        return
+    standard, twice = local.copy(), []
+    for rows in groups:
+        again = second_time(local[rows], clock)
+        standard[rows] = to_standard(local[rows], clock, again)
+        twice += rows[again][:1].tolist()
+    roles.axis.values, roles.axis.clock = standard, clock
+    what = "local times by a clock that is put forward in spring and back in autumn"
+    if twice:
+        row = min(twice)
+        first = f"first '{table.cell(row, roles.time or '')}', again on {table.at(row)}"
+        notices.append(f"column '{roles.time}' holds {what}: hours that come twice ({first}) are kept both")
+    else:
+        notices.append(f"column '{roles.time}' holds {what}: hours that are skipped are no gaps")
 
 
 def _in_order(
@@ -80,6 +112,9 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
         return
     assert roles.time is not None
     remedy = "keep one of them"
+    beside = next((n for n in table.names if n != roles.time and _is_time_of_day(table.cell(row, n))), None)
+    if beside is not None and not roles.axis.is_local:
+        remedy += f", or join the columns '{roles.time}' and '{beside}' into one"
     if roles.id is None:
         apart = next(iter(tell_apart(table, roles.time, roles.numeric)), None)
         remedy += ", or name the column that tells the series apart" + (f": --id {shlex.quote(apart)}" if apart else "")
@@ -88,6 +123,10 @@ def _check_repeat(table: Table, roles: Roles, row: int, other: int) -> None:
         f"{table.path}, {table.counted}s {table.lines[row]} and {table.lines[other]}: both are at {at} in column "
         f"'{roles.time}' and differ; {remedy}"
     )
+
+
+def _is_time_of_day(cell: str) -> bool:
+    return re.fullmatch(r"([01]?\d|2[0-4]):[0-5]\d(:[0-5]\d(\.\d+)?)?( ?[AaPp][Mm])?", cell, re.ASCII) is not None
 
 
 def find_gaps(groups: list[Group], freq: Frequency, share: float, gaps: str, notices: list[str]) -> tuple[int, bool]:

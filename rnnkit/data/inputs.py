@@ -40,6 +40,7 @@ def guess_inputs(
         return past, future or [], static or []
     groups = table.words(id)[0] if id else np.zeros(table.rows, dtype=np.int64)
     kept: dict[str, list[str]] = {"past": [], "future": [], "static": []}
+    left_out: dict[str, list[str]] = {}
     ahead = _rows_ahead(table, axis, targets, groups) if time and future is None else np.zeros(0, dtype=np.int64)
     for name in names:
         reason = ""
@@ -50,14 +51,24 @@ def guess_inputs(
                 continue
         reason = reason or _unusable(table, name, id, [n for n in names if n != name])
         if reason:
-            notices.append(f"column '{name}' is left out: {reason}")
+            left_out.setdefault(reason, []).append(name)
             continue
         known = ahead.size and not np.isnan(table.parse(name)[0][ahead]).any()
         kept["future" if known else "past"].append(name)
+    for reason, those in left_out.items():
+        if len(those) > 3:
+            notices.append(f"columns {_listed(those, 3)} are left out: {reason}")
+        else:
+            notices += [f"column '{name}' is left out: {reason}" for name in those]
     for kind, words in (("past", ""), ("future", ", as they are known for the rows to come"), ("static", "")):
         if kept[kind]:
-            notices.append(f"{kind} inputs: {', '.join(kept[kind])}{words}")
+            notices.append(f"{kind} inputs: {_listed(kept[kind], 20)}{words}")
     return kept["past"], future or kept["future"], static or kept["static"]
+
+
+def _listed(names: list[str], most: int) -> str:
+    """The first names, and how many there are of more."""
+    return ", ".join(names[:most]) + (f", … ({len(names)} of them)" if len(names) > most else "")
 
 
 def constants(table: Table, name: str, id: str | None) -> list[Any]:

@@ -8,20 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.data.dateparts import compose
+from rnnkit.data.clock import to_standard
+from rnnkit.data.dateparts import ZONE, compose
 from rnnkit.data.dates import field_value, pattern
 from rnnkit.data.frequency import EPOCH, Frequency
 
 Stamp = Any  # a datetime64 or an integer
 
-_ZONE = re.compile(r" ?(?:Z|[+-]\d\d:?\d\d)$")
+_ZONE = re.compile(rf" ?(?:{ZONE})$")
 _CLOCK = re.compile(r"%-?[HI]")
 
 
 def read_stamp(text: str, freq: Frequency) -> Stamp | None:
-    """A time written as a frequency writes it, or None; the inverse of ``Frequency.format`` for one cell."""
+    """A time written as a frequency writes it, or None; the inverse of ``Frequency.format`` for one cell.
+
+    Of an hour that a clock shows twice it is the first.
+    """
     if freq.unit != "step" and freq.style not in EPOCH:
-        return read_date(text, freq.style)
+        date = read_date(text, freq.style)
+        return to_standard(np.array([date]), freq.clock)[0] if date is not None and freq.clock else date
     try:
         number = float(text.replace(",", "."))
     except ValueError:
@@ -29,7 +34,7 @@ def read_stamp(text: str, freq: Frequency) -> Stamp | None:
     if not abs(number) < 2**53:
         return None
     if freq.unit != "step":
-        return np.datetime64(round(number * EPOCH[freq.style]), "us")
+        return np.datetime64(round(number * EPOCH[freq.style][0] / EPOCH[freq.style][1]), "us")
     steps = (number - freq.origin) / freq.scale
     whole = round(steps)
     even = freq.scale == 1.0 and freq.origin == 0.0

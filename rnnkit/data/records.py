@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from rnnkit.data.numbers import COMMA_DECIMAL, DOT_DECIMAL, INFINITE, MISSING, PLAIN
@@ -14,6 +15,7 @@ from rnnkit.errors import DataError
 
 SEPARATORS = ("\t", ";", "|", ",")  # in order of preference when a sample reads equally well with several
 SAMPLE_LINES = 500
+COMMENT = "#"
 LONGEST = 1 << 30  # characters of a field
 
 _DATE_LIKE = re.compile(r"\d[\d\-/:.TZQW +]*\d[Zz]?", re.ASCII)
@@ -62,6 +64,38 @@ def records(
 
     blocks: the text in pieces that end with a line; first: the number of the first line.
     """
+    quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
+    source, usual, width = iter(blocks), csv.field_size_limit(), 0
+    try:
+        for block in source:
+            csv.field_size_limit(LONGEST)
+            lines = list(io.StringIO(block, newline=""))
+            rows = _each_its_own(lines, separator, quoting)
+            if rows is None:
+                yield from _one_by_one(chain([block], source), separator, quoting, label, first, width)
+                return
+            yield from zip(range(first, first + len(rows)), rows, strict=True)
+            first, width = first + len(lines), len(rows[0])
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _each_its_own(lines: list[str], separator: str, quoting: Any) -> list[list[str]] | None:
+    """The records of lines that are one each, or None where a record goes over lines or a line is blank."""
+    if quoting == csv.QUOTE_MINIMAL and lines[-1].count('"') % 2:
+        return None  # it may go on in the next block
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, quoting=quoting))
+    except csv.Error:
+        return None
+    whole = len(rows) == len(lines) and all(len(row) > 1 or (row and row[0].strip()) for row in rows)
+    return rows if whole else None
+
+
+def _one_by_one(
+    blocks: Iterable[str], separator: str, quoting: Any, label: str, first: int, width: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Records that may go on over lines; width: fields of those before them, 0 where there are none."""
     raw: list[str] = []  # the lines of the record being read
 
     def feed() -> Iterator[str]:
@@ -70,11 +104,9 @@ def records(
                 raw.append(line)
                 yield line
 
-    quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
     reader = csv.reader(feed(), delimiter=separator, quoting=quoting)
-    start, width = first, 0
+    start = first
     blank: list[tuple[int, list[str]]] = []
-    usual = csv.field_size_limit(LONGEST)
     try:
         for row in reader:
             if len(raw) > 1 and sum(line.count('"') for line in raw) % 2:
@@ -93,8 +125,6 @@ def records(
             f"{label}, line {start}: the fields cannot be told apart ({error}); "
             "close the quotation mark that opens there"
         ) from error
-    finally:
-        csv.field_size_limit(usual)
 
 
 def _value_like(cell: str) -> bool:
@@ -128,12 +158,38 @@ def names_of(header: list[str], label: str, line: int) -> tuple[list[str], list[
     return [n or f"c{i + 1}" for i, n in enumerate(names)], unnamed
 
 
-def ragged(line: int, found: int, width: int, header: bool, separator: str, label: str) -> DataError:
+def ragged(line: int, row: list[str], width: int, header: bool, separator: str, label: str) -> DataError:
+    """The error of a row that has more or fewer fields than the others."""
     norm = "the header has" if header else "the first line has"
     mark = _NAMES.get(separator, f"'{separator}'")
-    remedy = f"quote the fields that contain {mark}" if found > width else "add the rest"
-    fields = f"{found} field{'s' if found != 1 else ''}"
+    if row[0].lstrip().startswith(COMMENT):
+        remedy = "take the comment out"
+    elif len(row) > width:
+        remedy = f"quote the fields that contain {mark}" if any(row[width:]) else f"take the {mark} at its end out"
+    else:
+        remedy = "add the rest"
+    fields = f"{len(row)} field{'s' if len(row) != 1 else ''}"
     return DataError(f"{label}, line {line}: found {fields} where {norm} {width}; {remedy}")
+
+
+def comments_above(sample: str) -> tuple[int, int]:
+    """(lines, characters) of comments before the header; one with as many fields as the first row is the header."""
+    lines = sample.splitlines(keepends=True)
+    count = next((i for i, line in enumerate(lines) if not line.startswith(COMMENT)), len(lines))
+    if 0 < count < len(lines):
+        separator = sniff("".join(lines[count:]))
+        fields = lines[count - 1].count(separator)
+        count -= fields > 0 and fields == lines[count].count(separator)
+    return (count, len("".join(lines[:count]))) if count < len(lines) else (0, 0)
+
+
+def refuse_other_formats(sample: str, label: str) -> None:
+    """DataError for text that is no table."""
+    begin = sample.lstrip()[:200].lower()
+    if begin.startswith(('{"', "[{", "[[", "{\n", "{\r")):
+        raise DataError(f"{label}, line 1: expected a table, found JSON; write it as CSV")
+    if begin.startswith(("<!doctype", "<html", "<?xml", "<table")):
+        raise DataError(f"{label}, line 1: expected a table, found HTML or XML; save the table as CSV")
 
 
 def decimal_comma(rows: list[list[str]]) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.data.grouping import Group
+from rnnkit.data.outliers import find_outliers
 from rnnkit.data.roles import Roles
+from rnnkit.data.source import shown
 from rnnkit.data.tables import Table
 from rnnkit.errors import DataError
 
+SAMPLE = 100  # missing cells whose marks are named
 LARGEST = 1e150  # numbers beyond it cannot be squared
 
 
@@ -28,12 +32,36 @@ def say_missing(table: Table, roles: Roles, notices: list[str]) -> None:
     for name in (*roles.numeric, *roles.static):
         gone = np.isnan(table.numeric(name)) if name in roles.numeric else table.is_missing(name)
         if count := int(gone.sum()):
+            rows = np.flatnonzero(gone)[:SAMPLE].tolist()
+            marks = [shown(mark) for mark in dict.fromkeys(table.cell(row, name) for row in rows) if mark]
+            written = f", written {', '.join(marks)}" if marks else ""
             notices.append(
                 f"column '{name}': {count} missing value{'s' * (count > 1)} "
-                f"({count / table.rows:.1%}, first on {table.at(int(np.argmax(gone)))})"
+                f"({count / table.rows:.1%}, first on {table.at(rows[0])}{written})"
             )
         if name in roles.numeric and (mark := _missing_mark(table, name)):
             notices.append(mark)
+
+
+def say_outliers(table: Table, names: list[str], groups: list[Group], notices: list[str]) -> int:
+    """Names the first three outliers of each column, which stay as they are; how many there are of all columns."""
+    found = 0
+    for name in names:
+        values, rows = table.numeric(name), list[int]()
+        for group in groups:
+            own = group.rows[group.rows >= 0]
+            rows += own[find_outliers(values[own])].tolist()
+        if not rows:
+            continue
+        rows.sort()
+        found += len(rows)
+        listed = ", ".join(f"{shown(table.cell(row, name))} on {table.at(row)}" for row in rows[:3])
+        more = ", …" if len(rows) > 3 else ""
+        notices.append(
+            f"column '{name}': {len(rows)} outlier{'s' * (len(rows) > 1)}, far from all else ({listed}{more}), left as "
+            f"{'they are' if len(rows) > 1 else 'it is'}"
+        )
+    return found
 
 
 def _missing_mark(table: Table, name: str) -> str:

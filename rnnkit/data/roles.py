@@ -9,6 +9,8 @@ import numpy as np
 
 from rnnkit.data.axis import TIME_NAMES, TimeAxis, guess_time, is_date, name_words, read_time
 from rnnkit.data.inputs import constants, guess_inputs
+from rnnkit.data.numbers import INFINITE
+from rnnkit.data.source import shown
 from rnnkit.data.tables import ID_NAMES, Table
 from rnnkit.errors import DataError, UsageError
 
@@ -94,7 +96,7 @@ def _named(table: Table, names: Names) -> list[str] | None:
 
 def _guess_id(table: Table, taken: list[str]) -> str | None:
     for name in table.names:
-        if name.casefold() in ID_NAMES and name not in taken and len(table.words(name)[1]) < table.rows:
+        if name.casefold() in ID_NAMES and name not in taken and table.codes(name)[1] < table.rows:
             return name
     return None
 
@@ -106,7 +108,7 @@ def _guess_id_by_times(table: Table, time: str | None, taken: list[str]) -> str 
     """
     times = [time] if time else [n for n in table.names if n not in taken and name_words(n) & TIME_NAMES]
     for name in times:
-        if 3 * len(table.words(name)[1]) > 2 * table.rows:
+        if 3 * table.codes(name)[1] > 2 * table.rows:
             continue
         for id in tell_apart(table, name, taken):
             codes, different = table.words(id)
@@ -117,7 +119,7 @@ def _guess_id_by_times(table: Table, time: str | None, taken: list[str]) -> str 
 
 def tell_apart(table: Table, time: str, taken: Sequence[str]) -> list[str]:
     """The columns of text and not of time, that with the fewest values first, within which no time comes twice."""
-    times, count = table.words(time)
+    times, count = table.codes(time)
     found = []
     for name in table.names:
         if name == time or name in taken or name_words(name) & TIME_NAMES or is_date(table, name):
@@ -125,7 +127,7 @@ def tell_apart(table: Table, time: str, taken: Sequence[str]) -> list[str]:
         if table.is_missing(name).any() or table.is_numeric(name):
             continue
         codes, different = table.words(name)
-        pairs = codes.astype(np.int64) * len(count) + times
+        pairs = codes.astype(np.int64) * count + times
         if 2 * len(different) <= table.rows and np.unique(pairs).size == table.rows:
             found.append((len(different), name))
     return [name for _, name in sorted(found, key=lambda pair: pair[0])]
@@ -135,18 +137,49 @@ def _guess_target(table: Table, names: list[str], id: str | None) -> str:
     """A column called so; else the last one of numbers, rather one that is still to come at the end than one known
     there, and rather one that changes within the series than one that never does."""
     for wanted in TARGET_NAMES:
-        for name in names:
+        for name in sorted(names, key=lambda n: n != wanted):
             if name.casefold() == wanted and table.is_numeric(name):
                 return name
     numeric = [name for name in names if table.is_numeric(name)]
     if not numeric:
-        listed = ", ".join(table.names[:20]) + (", …" if len(table.names) > 20 else "")
-        remedy = "check the separator and the decimal mark" if table.separator else "turn one into numbers"
-        raise DataError(f"{table.path}: expected a column of numbers to forecast, found {listed}; {remedy}")
+        raise _no_numbers(table, names)
     open_ended = [n for n in numeric if table.rows > 2 and table.missing[n] < table.rows and _ends_missing(table, n)]
     candidates = open_ended if 0 < len(open_ended) < len(numeric) else numeric
-    changing = (name for name in reversed(candidates) if not constants(table, name, id))
-    return next(changing, candidates[-1])
+    changing = [name for name in candidates if not constants(table, name, id)]
+    return ([name for name in changing if not _is_switch(table, name)] or changing or candidates)[-1]
+
+
+def _is_switch(table: Table, name: str) -> bool:
+    """Whether a column says but yes and no."""
+    return bool(np.isin(table.parse(name)[0], (0.0, 1.0)).all())
+
+
+def _no_numbers(table: Table, names: list[str]) -> DataError:
+    """The error of a table without a column of numbers: the first bad cell of that which looks most like one."""
+    if len(table.names) == 1 and table.separator:
+        only = shown(table.names[0])
+        return DataError(
+            f"{table.path}, {table.at(0)}: expected columns with a separator between, found only '{only}'; check it"
+        )
+    counts = {name: int(np.isfinite(table.parse(name)[0]).sum()) for name in names}
+    worth = {name: (name.casefold() in TARGET_NAMES, counts[name], i) for i, name in enumerate(names)}
+    if not names:
+        listed = ", ".join(table.names[:20]) + (", …" if len(table.names) > 20 else "")
+        return DataError(f"{table.path}: expected a column of numbers to forecast beside {listed}; add one")
+    name = max(names, key=worth.__getitem__)
+    values, row = table.parse(name)
+    if row is None:
+        return DataError(
+            f"{table.where(0, name)}: expected numbers to forecast, found nothing in any row; name another column with "
+            "--target"
+        )
+    cell = table.cell(row, name)
+    kind = "finite numbers" if INFINITE.fullmatch(cell) or not np.isnan(values[row]) else "numbers"
+    remedy = "write numbers alone, as 1234.5" if any(c.isdigit() for c in cell) else "name another column with --target"
+    return DataError(
+        f"{table.where(row, name)}: expected a column of {kind} to forecast, found '{shown(cell)}'; "
+        f"{remedy if table.separator else 'turn it into numbers'}"
+    )
 
 
 def _ends_missing(table: Table, name: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnkit.data.clock import told_apart
 from rnnkit.data.frequency import Frequency
 from rnnkit.data.moments import Stamp, read_stamp
 from rnnkit.data.numbers import MISSING, TEXT, parse_numbers
@@ -61,6 +62,7 @@ class RowReader:
         self.separator, self.width = ",", 0
         self.header: list[str] = []
         self.places: dict[str, int] | None = None
+        self.latest: dict[str, Stamp] = {}
 
     def read(self, line: str) -> Row | None:
         """The row of a line, or None for a header and for a blank line.
@@ -81,9 +83,11 @@ class RowReader:
         if layout.id is not None and not cells[at[layout.id]]:
             raise DataError(f"column '{layout.id}': expected the name of a series, found nothing")
         written = cells[at[layout.time]] if layout.time is not None else ""
+        name = cells[at[layout.id]] if layout.id is not None else ""
+        time = self._time(written) if layout.time is not None else None
         return Row(
-            cells[at[layout.id]] if layout.id is not None else "",
-            self._time(written) if layout.time is not None else None,
+            name,
+            self._told_apart_in_time(name, time) if layout.freq.clock else time,
             written,
             np.array([self.number(cells[at[name]], name) for name in layout.numbers]),
             {name: cells[at[name]] for name in layout.texts if name in at},
@@ -181,6 +185,13 @@ class RowReader:
             like = self.layout.freq.format(np.array([_example(self.layout.freq)]))[0]
             raise DataError(f"column '{self.layout.time}': expected a time written like {like}, found '{shown(text)}'")
         return stamp
+
+    def _told_apart_in_time(self, name: str, time: Stamp) -> Stamp:
+        """A time by a clock that shows some hours twice: for the second time where the series has been there."""
+        if name in self.latest and time <= self.latest[name]:
+            time = told_apart(np.array([time, time]), self.layout.freq.clock)[1]
+        self.latest[name] = time
+        return time
 
     def number(self, text: str, name: str) -> float:
         """A cell as a number, NaN where it is missing."""

@@ -16,7 +16,7 @@ from rnnkit.data.frequency import Frequency, find_frequency
 from rnnkit.data.grouping import Group, find_gaps, group_rows
 from rnnkit.data.numbers import Floats
 from rnnkit.data.periods import find_periods
-from rnnkit.data.remarks import refuse_huge, say_missing
+from rnnkit.data.remarks import refuse_huge, say_missing, say_outliers
 from rnnkit.data.roles import Names, Roles, find_roles
 from rnnkit.data.source import Source, is_frame
 from rnnkit.data.static import columns_of, encode_static
@@ -35,7 +35,7 @@ class SeriesSet:
 
     names: ids ('' where there is none), one per series; targets: column that each series' values are of; values: [n]
     float64, NaN where missing; past: [n, F] further inputs known up to now, in the order of past_names; times: [n]
-    datetime64 or int64, ascending; gaps: rows that the time axis lacked.
+    datetime64 or int64, ascending; gaps: rows that the time axis lacked; outliers: numbers that a notice calls so.
     future: [n + a, K] inputs known in advance, in the order of future_names, a ≥ 0 rows of them after the last value;
     ahead: [a] the times of these; static: [S, C] what is constant of each series (NaN where missing), in the order of
     static_names, where a column of words (of static_columns) is one of zeros and ones for each word ('region=north').
@@ -59,6 +59,7 @@ class SeriesSet:
     static_names: list[str] = field(default_factory=list)
     static_columns: list[str] = field(default_factory=list)
     gaps: int = 0
+    outliers: int = 0
     notices: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
 
@@ -124,6 +125,7 @@ def read_series(
     static: Names = None,
     gaps: str = "mask",
     static_names: Sequence[str] | None = None,
+    clock: str = "",
     progress: Progress | None = None,
 ) -> SeriesSet:
     """Reads series from a table: one row per time, or per time and series in long form.
@@ -135,7 +137,8 @@ def read_series(
     future and static are not guessed). gaps: what happens where the commonest step is skipped: 'keep' leaves the rows
     as they are, 'mask' puts in rows of NaN, 'fill' draws straight lines through them and through missing values.
     static_names: what the static columns became in a training, and are to become again; a word it did not have is
-    zero everywhere, with a notice. progress: called with the bytes read and those there are.
+    zero everywhere, with a notice. clock: by which local times are known to be written. progress: called with the
+    bytes read and those there are.
     Rows without a target before the first one that has it are left out, with a notice. Those after the last one are
     still to come: their future inputs are kept, and must be complete.
     Raises UsageError for unknown columns, DataError naming line and column for what cannot be used.
@@ -152,9 +155,10 @@ def read_series(
     for name in roles.targets:
         if np.isnan(table.numeric(name)).all():
             raise DataError(f"{table.path}, column '{name}': every value is missing; name another target")
-    groups = group_rows(table, roles, notices)
+    groups = group_rows(table, roles, clock, notices)
     freq, share = find_frequency([g.times for g in groups], roles.axis.style)
-    freq = replace(freq, origin=roles.axis.origin, scale=roles.axis.scale, digits=roles.axis.digits)
+    axis = roles.axis
+    freq = replace(freq, origin=axis.origin, scale=axis.scale, digits=axis.digits, clock=axis.clock)
     constant, names = encode_static(table, roles.static, [g.rows for g in groups], static_names, notices)
     found, even = 0, False
     if roles.time:
@@ -165,9 +169,11 @@ def read_series(
     series = SeriesSet(
         [p.group.name for p in parts], [p.target for p in parts], [p.values for p in parts], [p.past for p in parts],
         roles.past, [p.times for p in parts], roles.time, roles.id, freq, [p.future for p in parts], roles.future,
-        [p.ahead for p in parts], constant[[p.number for p in parts]], names, roles.static, found, notices, table.names,
+        [p.ahead for p in parts], constant[[p.number for p in parts]], names, roles.static, found, notices=notices,
+        columns=table.names,
     )  # fmt: skip
     say_missing(table, roles, notices)
+    series.outliers = say_outliers(table, roles.numeric, groups, notices)
     _say_constant(series)
     if gaps == "fill":
         _fill(series)

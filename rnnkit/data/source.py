@@ -139,6 +139,9 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
         if not text.strip():
             raise DataError(f"{label}: the file is empty; expected text")
         return text, encoding.removesuffix("-sig"), []
+    if (name := _unmarked(data)) is not None:
+        text, _, _ = decode(data, label, name)
+        return text, "utf-16", [f"{label} has no byte-order mark and is read as {name.upper()}"]
     control = _CONTROL.search(data)
     nul = data.find(b"\x00")
     if nul >= 0:
@@ -158,6 +161,17 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
     line = _line(data, at)
     notice = f"{label} is not UTF-8 (byte 0x{data[at]:02x} on line {line}); read as {name}"
     return text, name, [notice]
+
+
+def _unmarked(data: Bytes) -> str | None:
+    """UTF-16 without a byte-order mark: of its first characters, nearly all Latin, every other byte is 0."""
+    head = bytes(data[:400])
+    if len(data) % 2 or len(head) < 8 or 0 not in head:
+        return None
+    even, odd = head[::2].count(0) / (len(head) / 2), head[1::2].count(0) / (len(head) / 2)
+    if max(even, odd) < 0.9 or min(even, odd) > 0:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 @dataclass

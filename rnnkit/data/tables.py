@@ -18,12 +18,14 @@ from rnnkit.data.dateparts import Dates
 from rnnkit.data.numbers import INFINITE, TEXT, Floats, Strings
 from rnnkit.data.records import (
     SAMPLE_LINES,
+    comments_above,
     decimal_comma,
     has_header,
     names_of,
     quotes_are_text,
     ragged,
     records,
+    refuse_other_formats,
     sniff,
 )
 from rnnkit.data.source import PARQUET, Source, Text, open_text, read_bytes, shown, suggest
@@ -107,12 +109,16 @@ class Table:
             self._words[name] = self.column(name).words()
         return self._words[name]
 
+    def codes(self, name: str) -> tuple[Codes, int]:
+        """One column as numbers [rows] of its different cells in any order, and how many there are."""
+        return self.column(name).codes()
+
     def dates(self, name: str, compact: bool) -> Dates | int | None:
         """One column as dates; see `parse_dates`."""
         return self.column(name).dates(compact)
 
     def is_missing(self, name: str) -> NDArray[np.bool_]:
-        """[rows]: True where the cell is blank or a usual mark for no value (NA, NaN, null, none, ?)."""
+        """[rows]: True where the cell is blank or a usual mark for no value."""
         return self.column(name).missing()
 
     def numeric(self, name: str) -> Floats:
@@ -144,10 +150,8 @@ class Table:
         if name not in self._parsed:
             found = self.column(name).numbers(self.decimal, self.separator)
             self.missing[name] = found.missing
-            if found.grouped:
-                notice = f"column '{name}': '{found.grouped}' read as a mark between thousands"
-                if notice not in self.notices:
-                    self.notices.append(notice)
+            if found.notice and (notice := f"column '{name}': {found.notice}") not in self.notices:
+                self.notices.append(notice)
             self._parsed[name] = found.values, found.wrong
         return self._parsed[name]
 
@@ -207,6 +211,12 @@ def _shape(text: Text, label: str, separator: str | None, header: bool | None, l
     if declared := re.match(r"sep=(.)\r?\n", sample):  # written by Excel
         separator, sample = separator or declared[1], sample[declared.end() :]
         first = text.start + len(declared[0].encode()), 2
+    refuse_other_formats(sample, label)
+    count, length = comments_above(sample)
+    if count:
+        first = first[0] + len(sample[:length].encode()), first[1] + count
+        sample = sample[length:]
+        notices.append(f"{count} line{'s' * (count > 1)} of comments above the header passed over")
     if separator is None:
         separator = sniff(sample)
     if literal:
@@ -263,9 +273,9 @@ def _by_records(shape: _Shape, label: str) -> tuple[dict[str, Column], NDArray[n
     lines: list[NDArray[np.int64]] = []
     names, rows = shape.names, chain(shape.head, shape.rest)
     while chunk := list(islice(rows, BLOCK)):
-        for line, row in chunk:
-            if len(row) != len(names):
-                raise ragged(line, len(row), len(names), shape.header, shape.separator, label)
+        if any(len(row) != len(names) for _, row in chunk):
+            line, row = next((line, row) for line, row in chunk if len(row) != len(names))
+            raise ragged(line, row, len(names), shape.header, shape.separator, label)
         lines.append(np.array([line for line, _ in chunk], dtype=np.int64))
         cells = zip(*(row for _, row in chunk), strict=True)
         blocks.append([np.strings.strip(np.array(c, dtype=TEXT)) for c in cells])

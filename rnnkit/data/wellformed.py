@@ -34,7 +34,7 @@ def read_columns(
     words: columns to keep as words though they may be numbers. Raises `Odd` where the careful reader must decide.
     """
     rows, lines = Rows(data, separator, len(names)), []
-    makers: list[Callable[[], Cells]] = [lambda: NumberCells(decimal), DateCells, WordCells, TextCells]
+    makers: list[Callable[[], Cells]] = [lambda: NumberCells(decimal, separator), DateCells, WordCells, TextCells]
     kinds = [2 if name in words else 0 for name in names]
     cells: list[Cells | None] = [None] * len(names)
     latest = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.data.axis import read_time
+from rnnkit.data.clock import told_apart
 from rnnkit.data.frequency import Frequency
 from rnnkit.data.moments import read_stamp
 from rnnkit.data.series import SeriesSet, read_series, table_of
@@ -40,7 +41,7 @@ def read_like(stored: SeriesSet, source: Any, gaps: str) -> SeriesSet:
     """Series of another table with the columns that the model was trained on."""
     return read_series(
         source, time=stored.time_name, target=stored.target_names, id=stored.id_name, past=stored.past_names,
-        future=stored.future_names, static_names=stored.static_names, gaps=gaps,
+        future=stored.future_names, static_names=stored.static_names, gaps=gaps, clock=stored.freq.clock,
     )  # fmt: skip
 
 
@@ -202,6 +203,8 @@ def _only_ahead(stored: History, table: Table) -> History:
                 "knows no series of that name to go on from; give its history"
             )
         rows = rows[np.argsort(times[rows], kind="stable")]
+        if own.freq.clock:
+            times[rows] = told_apart(times[rows], own.freq.clock)
         for i in series:
             _check_follows(own, i, table, rows, times[rows])
             own.future[i] = np.concatenate([own.future[i][: len(own.values[i])], inputs[rows]])
