@@ -101,9 +101,7 @@ def test_each_library_has_one_home(library):
     assert not strays
 
 
-@pytest.mark.parametrize(
-    "library", ["numba", "pandas", "pyarrow", "matplotlib", "rich", "torch", "statsforecast"]
-)
+@pytest.mark.parametrize("library", ["numba", "pandas", "pyarrow", "matplotlib", "rich", "torch", "statsforecast"])
 def test_importing_rnnkit_stays_light(library):
     code = f"import rnnkit, rnnkit.cli, sys; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -47,7 +47,7 @@ def table(tmp_path):
 
 def trained(path, out, **options):
     """A model trained quickly."""
-    return rnnkit.train(path, out, **{"steps": 40, "horizon": 12, "hidden": 16, **options})
+    return rnnkit.train(path, out, **{"steps": 40, "horizon": 12, "hidden": 16, "members": 1, **options})
 
 
 def test_train_predict_evaluate(table, tmp_path):

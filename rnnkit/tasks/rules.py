@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 SHARPNESS = 4.0
 """Power of its error by which a rule loses weight: of two rules one twice as wrong starts with a sixteenth."""
 
@@ -16,7 +15,7 @@ def weigh(rules: np.ndarray, y: np.ndarray, segments: int) -> tuple[np.ndarray, 
 
     Returns logarithms of weights ``[K,segments]``, −SHARPNESS · ln(mean absolute error), and the mixture ``[B,H]``.
     """
-    K, H = rules.shape[1:]
+    H = rules.shape[2]
     place = np.arange(H) * segments // H
     error = np.abs(rules - y[:, None])
     known = np.isfinite(error)
