@@ -13,7 +13,7 @@ from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError, UsageError
 from rnnkit.tasks import Backtest
 from rnnkit.tasks.forecast_score import Predict, Scored, score
-from rnnkit.tasks.origins import origins
+from rnnkit.tasks.origins import JUDGED, origins
 
 AGAINST = ("auto", "simple", "all")
 """Which rivals: the simple rules, those of statistics too where they are installed and soon fitted, or in any case."""
@@ -47,7 +47,11 @@ class Shape:
 
 
 def rolling_origins(series: SeriesSet, shape: Shape, folds: int | None, stride: int, most: int) -> list[np.ndarray]:
-    """Origins of each series, by default at most ``most``; DataError, UsageError where they do not fit in."""
+    """Origins of each series; DataError, UsageError where they do not fit in.
+
+    By default at most ``most``, and none before the last ``JUDGED`` of the shortest series: what comes before the first
+    is what errors are measured by.
+    """
     shortest, H = min(len(v) for v in series.values), shape.horizon
     room = (shortest - H - shape.minimum) // stride + 1
     if shortest < H + shape.minimum:
@@ -59,7 +63,8 @@ def rolling_origins(series: SeriesSet, shape: Shape, folds: int | None, stride: 
         raise UsageError(
             f"--folds is at most {room} for {shortest} points, horizon {H} and stride {stride}, not {folds}"
         )
-    return [origins(len(v), H, folds or min(room, most), stride) for v in series.values]
+    last = max(1, int(JUDGED * shortest - H) // stride + 1)
+    return [origins(len(v), H, folds or min(room, most, last), stride) for v in series.values]
 
 
 def backtest(

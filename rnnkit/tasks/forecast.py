@@ -164,13 +164,15 @@ class ForecastJob:
         self, kept: dict[str, Any], selected: tuple[np.ndarray, np.ndarray], judged: tuple[np.ndarray, np.ndarray]
     ) -> dict[str, Any]:
         """What the judged windows tell, their bands held to those selected on; and the bands held to both."""
-        H, quantiles, values = self.horizon, self.window.quantiles, self.series.values
+        H, quantiles = self.horizon, self.window.quantiles
+        judged_on = [(v, c) for v, c in zip(self.series.values, self.parts.judge, strict=True) if len(c)]
+        values, cuts = zip(*judged_on, strict=True)
         before, answer = np.array(kept["select"]), np.empty((len(judged[0]), H, len(quantiles)))
         for rows, part in kept["judge"]:
             answer[rows] = part
         calibration = self._calibration(before, *selected, self.ends["select"])
         restored = self.pool.restored(calibration(answer, quantiles))
-        found = report(lambda *_: restored, quantiles, values, self.parts.judge, H, self.window.periods)
+        found = report(lambda *_: restored, quantiles, values, cuts, H, self.window.periods)
         known = [np.concatenate(pair) for pair in zip((before, *selected), (answer, *judged), strict=True)]
         found["calibration"] = msgspec.to_builtins(self._calibration(known[0], known[1], known[2], self.ends["final"]))
         S, count = int((self.parts.fit > 0).sum()), max(map(len, self.parts.judge))
