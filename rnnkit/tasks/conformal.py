@@ -69,7 +69,7 @@ def _stretch(scores: np.ndarray, share: float, independent: float) -> np.ndarray
     whole = scores[np.isfinite(scores)]
     if not len(whole):
         return np.ones(scores.shape[1])
-    overall = np.log(_quantile(whole, share, independent))
+    overall = np.log(_quantile(whole, share, len(scores)))
     # What was found counts by the number of windows, or by how far it is from 1 beside its own error (James & Stein
     # 1961): bands five times too narrow show in a few windows.
     trust = max(independent / (independent + FEW), 1 - NOISE**2 / max(independent * overall**2, 1e-9))
@@ -79,11 +79,11 @@ def _stretch(scores: np.ndarray, share: float, independent: float) -> np.ndarray
         near = scores[:, max(0, h - NEIGHBOURS) : h + NEIGHBOURS + 1]
         near = near[np.isfinite(near)]
         own = independent / (independent + WEIGHT) if len(near) else 0.0
-        out[h] = own * trust * np.log(_quantile(near, share, independent)) + (1 - own) * overall if own else overall
+        out[h] = own * trust * np.log(_quantile(near, share, len(scores))) + (1 - own) * overall if own else overall
     return np.exp(out)
 
 
-def _quantile(scores: np.ndarray, share: float, independent: float) -> float:
-    """The conformal quantile: at rank (n + 1)·share of n, the largest where that is beyond them all."""
-    level = min(1.0, share * (1 + 1 / max(independent, 1.0)))
+def _quantile(scores: np.ndarray, share: float, windows: int) -> float:
+    """The conformal quantile: at rank (n + 1)·share of n windows, the largest score where that is beyond them all."""
+    level = min(1.0, share * (1 + 1 / windows))
     return float(np.clip(np.quantile(scores, level, method="higher"), 1 / MOST, MOST))

@@ -198,8 +198,12 @@ class ForecastJob:
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
         spare = seconds - EVALUATIONS * per_select
-        steps = int(np.clip(spare / (1.05 * len(self.stages) * per_step), 10, 5 * self.plan.steps))
-        self.resolved = msgspec.structs.replace(self.resolved, steps=steps)
+        steps, members = spare / (1.05 * len(self.stages) * per_step), self.resolved.members
+        while members > 1 and steps < 0.5 * self.plan.steps:  # rather a smaller ensemble than one half trained
+            steps, members = steps * members / (members // 2), members // 2
+        whole = int(np.clip(steps, 10, 5 * self.plan.steps))
+        self.resolved = msgspec.structs.replace(self.resolved, steps=whole, members=members)
+        self.window = self.pool.window = msgspec.structs.replace(self.window, scalings=self.window.scalings[:members])
         self.options = plain(self.resolved)
         self.plan = plan_of(self.resolved, self.plan.tolerance)
         return self.plan
