@@ -228,7 +228,8 @@ class ForecastJob:
         s = self.series
         facts = Facts(
             self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
-            s.static_names, max(map(len, self.parts.judge)), self.resolved.gaps, self._found(report), self.horizon, s.columns,
+            s.static_names, max(map(len, self.parts.judge)), self.resolved.gaps, self._found(report), self.horizon,
+            s.columns,
         )  # fmt: skip
         shown = {k: v for k, v in report.items() if k != "calibration"} if "metrics" in report else {}
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)
