@@ -446,9 +446,9 @@ def test_predict_json_holds_the_same_rows(here):
     assert found["rows"][0]["median"] == pytest.approx(float(rows[0]["median"]), rel=1e-6)
 
 
-def test_predict_mean_output_has_one_column(here):
+def test_predict_calls_a_mean_what_it_is(here):
     ok("train", "sales.csv", "--horizon", 2, "--output", "mean", "-o", "m", "-q")
-    assert ok("predict", "m").stdout.splitlines()[0] == "day,mean"
+    assert ok("predict", "m").stdout.splitlines()[0] == "day,mean,lo80,hi80,lo95,hi95"
 
 
 @pytest.mark.parametrize("seed", ["Le chat", "Où êtes-vous ?", "日本 🐟 [bold]x[/bold]"])
