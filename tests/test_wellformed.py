@@ -239,16 +239,16 @@ print(len(series), sum(map(len, series.values)), resource.getrusage(resource.RUS
 """
 
 
-def test_a_million_rows_stay_within_three_hundred_bytes_each(tmp_path: Path) -> None:
+def test_half_a_million_rows_take_little_more_room_than_their_numbers(tmp_path: Path) -> None:
     block = "".join(f"{t},{(t * 37) % 1000 / 8}\n" for t in range(10_000))
     with (tmp_path / "large.csv").open("w") as file:
         file.write("id,t,y\n")
-        for i in range(100):
+        for i in range(50):
             file.write(block.replace("\n", "\n" + f"s{i},")[: -len(f"s{i},")].join([f"s{i},", ""]))
     environment = {"PYTHONPATH": str(Path(rnnkit.__file__).parents[1]), "PATH": ""}
     command = [sys.executable, "-P", "-c", MEASURE, str(tmp_path / "large.csv")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     series, points, kilobytes = map(int, done.stdout.split())
-    assert (series, points) == (100, 1_000_000)
-    assert kilobytes < 300_000
+    assert (series, points) == (50, 500_000)
+    assert kilobytes < 120_000

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rnnkit.data.numbers import TEXT, Strings
 from rnnkit.data.source import Bytes
 
-BLOCK_BYTES, BLOCK_ROWS, MOST_BYTES = 1 << 22, 20_000, 1 << 26
+BLOCK_BYTES, BLOCK_ROWS, MOST_BYTES = 1 << 20, 5000, 1 << 26
 """A block is of so many bytes, or of so many rows where these take more, though never of more than the last."""
 
 _NEWLINE, _RETURN, _QUOTE, _SPACE, _TAB = 10, 13, 34, 32, 9

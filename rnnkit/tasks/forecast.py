@@ -26,8 +26,8 @@ from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.predictor import ROWS, Predictor
 from rnnkit.tasks.windows import Frame, Pool, fill_causally
 
-READING, CELLS = 5_500_000, 11
-"""About what reading a table takes, and each of its bytes: cells are strings first (12 of many columns, 15 of few)."""
+BLOCK, SHARE, CELLS = 1 << 20, 24, 6
+"""Bytes of a table that are read at a time, how many times as many that takes, and what each byte of the file does."""
 LOSS_COPIES = 8
 """Arrays of float64 that the pinball loss makes of its predictions."""
 
@@ -167,7 +167,7 @@ class ForecastJob:
         """Bytes that a training with this network takes at most."""
         assert self.resolved.batch is not None
         w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.select_cuts)))
-        took = READING + CELLS * self.read
+        took = SHARE * min(self.read, BLOCK) + CELLS * self.read
         data = sum(a.nbytes for a in (pool.flat, pool.raw, pool.past, pool.future))
         answer = 8 * len(w.scalings) * w.horizon * w.outputs  # bytes of a forecast in float64
         reading = network.memory(pool.shapes(rows), training=False).kept + rows * (pool.window_bytes + 3 * answer)
