@@ -171,7 +171,14 @@ def load(run: str | os.PathLike[str], *, backend: str = "auto", threads: int | s
     ``ModelFileError`` where the file is damaged, foreign or newer than this rnnkit.
     """
     path = Path(run)
-    return _open(path, *_read(path), backend, threads)
+    return _open(path, *read_model(path), backend, threads)
+
+
+def open_model(
+    arrays: dict[str, np.ndarray], meta: modelfile.ModelMeta, *, backend: str = "auto", threads: int | str = "auto"
+) -> Model:
+    """The model that the arrays and the metadata of a file make."""
+    return _open(Path("the model"), arrays, meta, backend, threads)
 
 
 def stream(model: Model, **options: Any) -> Any:
@@ -199,7 +206,29 @@ def _forecaster(model: Model) -> ForecastModel:
     return model
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
+def refitter(
+    model: Model, tell: Callable[[int, int, Event], None] = lambda fold, folds, event: None, **options: Any
+) -> Callable[[Any, int, int], Model]:
+    """What ``evaluate`` takes as ``refit``: trains a forecaster anew, with the settings and steps of ``model``.
+
+    Each training has a temporary folder, which is gone afterwards; ``tell(fold, folds, event)`` hears of it.
+    ``options``: others of a training, such as threads.
+    """
+    from tempfile import TemporaryDirectory
+
+    settings = make_options({**model.meta.options, **options})
+
+    def refit(series: Any, fold: int, folds: int) -> Model:
+        job = get_task(model.task).ForecastJob(series, settings)
+        with TemporaryDirectory(prefix="rnnkit-") as folder:
+            for event in _train(job, Path(folder) / "run"):
+                tell(fold, folds, event)
+            return load(Path(folder) / "run")
+
+    return refit
+
+
+def read_model(path: Path) -> tuple[dict[str, np.ndarray], modelfile.ModelMeta]:
     """The arrays and metadata of a run, or of a model file itself."""
     return modelfile.load(path, modelfile.ModelMeta) if path.is_file() else Run(path).load_model()
 
@@ -268,7 +297,7 @@ def quantize(
     target = target if out is None else Path(out)
     if target.exists() and not force:
         raise UsageError(f"{target} exists; give another folder with -o or --force to replace it")
-    arrays, meta = _read(path)
+    arrays, meta = read_model(path)
     whole = _open(path, arrays, meta, backend, threads)
     if whole.network.weights != "float32":
         raise UsageError(
@@ -310,8 +339,10 @@ __all__ = [
     "load",
     "make_options",
     "newest",
+    "open_model",
     "prepare",
     "quantize",
+    "read_model",
     "stream",
     "template",
     "train",

@@ -67,7 +67,7 @@ class Job(Protocol):
         """Loss on the part that weights are selected by; lower is better. Only in the first stage."""
         ...
 
-    def judge(self, network: Network) -> dict[str, Any]:
+    def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
         """Figures on the part that nothing chose by."""
         ...
 

@@ -90,6 +90,37 @@ def coverage(y: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
     return _mean((lo <= target) & (target <= hi))
 
 
+# -- many windows at once ------------------------------------------------------------------------
+
+
+def mean_over(values: ArrayLike, axis: int | None = None) -> NDArray[Any]:
+    """Means along an axis of what is finite in it, NaN where nothing is."""
+    v = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(v)
+    count = known.sum(axis=axis)
+    total = np.where(known, v, 0.0).sum(axis=axis)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def percentages(y: ArrayLike, forecast: ArrayLike) -> Floats:
+    """The terms whose mean is ``smape``, in the shape of y, NaN where y is."""
+    target, f = np.asarray(y, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
+    total = np.abs(target) + np.abs(f)
+    return np.asarray(200 * np.abs(target - f) / np.where(total > 0, total, 1.0))
+
+
+def pinballs(y: ArrayLike, quantile: ArrayLike, level: float) -> Floats:
+    """The terms whose mean is ``pinball``, in the shape of y, NaN where y is."""
+    error = np.asarray(y, dtype=np.float64) - np.asarray(quantile, dtype=np.float64)
+    return np.maximum(level * error, (level - 1) * error)
+
+
+def inside(y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Floats:
+    """The terms whose mean is ``coverage``: 1 within [low, high], 0 outside, NaN where y is."""
+    target = np.asarray(y, dtype=np.float64)
+    return np.where(np.isnan(target), np.nan, (np.asarray(low) <= target) & (target <= np.asarray(high)))
+
+
 def nats_per_char(nats: float, characters: int) -> float:
     """Total negative log-likelihood of a text over its characters, whatever pieces it was scored in."""
     return nats / characters if characters else math.nan

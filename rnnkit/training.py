@@ -28,6 +28,7 @@ from rnnkit.nn.network import fill_state, flatten_state
 from rnnkit.nn.optim import make_optimizer
 from rnnkit.nn.schedules import make_schedule
 from rnnkit.nn.threads import apart, single_blas
+from rnnkit.prefetch import Prefetch
 from rnnkit.progress import Progress
 from rnnkit.run import Run
 
@@ -56,7 +57,7 @@ def train(
     """
     trainer = _Trainer(job, max_seconds, start, save_every)
     events = chain(trainer.resume(Run(path)) if resume else trainer.begin(path, replace), trainer.loop(interrupted))
-    with apart() as trainer.part:
+    with trainer.batches, apart() as trainer.part:
         while True:  # what is set for the work is not left set for whoever takes the events
             with _quiet():
                 event = next(events, None)
@@ -75,7 +76,7 @@ def _quiet() -> Iterator[None]:
 def expected_seconds(job: Job) -> float:
     """How long a training would take here, from half a second of its steps; early stopping may end it sooner."""
     trainer = _Trainer(job, None, None, math.inf)
-    with apart() as trainer.part, _quiet():
+    with trainer.batches, apart() as trainer.part, _quiet():
         per_step, per_select = trainer.measure(0.5)
     steps = job.plan.stop or job.plan.steps
     return len(job.stages) * steps * per_step + steps // job.plan.evaluate_every * per_select
@@ -90,6 +91,7 @@ class _Trainer:
         self.saving = 0.0  # seconds that the last save took
         self.passes = 0
         self.part: Callable[[], None] = lambda: None
+        self.batches = Prefetch(job.batch)
 
     # -- beginning and going on ------------------------------------------------------------
 
@@ -145,6 +147,7 @@ class _Trainer:
         for name in ("network", "slots", "tape", "best", "good", "good_slots"):
             self.__dict__.pop(name, None)
         self.network = self.job.network()
+        self.batches.ahead = self.network.threads > 1
         parameters = self.network.parameters
         if self.start is not None:
             parameters.assign(self.start)
@@ -174,7 +177,7 @@ class _Trainer:
         until = time.monotonic() + limit
         while len(times) < 3 or (time.monotonic() < until and len(times) < 200):
             began = time.monotonic()
-            self._step(0)
+            self._step(len(times) % self.plan.steps)
             times.append(time.monotonic() - began)
         began = time.monotonic()
         self.job.select(self.network)
@@ -203,9 +206,9 @@ class _Trainer:
                 self._save()
                 yield Interrupted(self.run, progress.step)
                 return
-            if first:
+            if first or progress.stage < len(stages) - 1:
                 self._save()  # judging can take long
-                yield self._judge()
+                yield from self._judge(stage)
             progress.stage += 1
             if progress.stage == len(stages):
                 progress.done = True
@@ -225,7 +228,8 @@ class _Trainer:
             self.network.engine.ops.wake(self.network.threads)
             self.part()
         self.passes += 1
-        batch = self.job.batch(self.job.stages[progress.stage], step)
+        stage = self.job.stages[progress.stage]
+        batch = self.batches.take((stage, step), (stage, step + 1) if step + 1 < progress.stop else None)
         self.tape.begin(step, lengths=batch.lengths)
         engine = self.network.engine
         y, state = self.network.forward(batch.x, None if batch.fresh else self.state, self.tape)
@@ -315,10 +319,10 @@ class _Trainer:
             progress.stop = progress.step
         yield Evaluated(stage, progress.step, mean, selected, better, seconds)
 
-    def _judge(self) -> Event:
-        """Score the best weights on the part that nothing chose by."""
+    def _judge(self, stage: str) -> Iterator[Event]:
+        """Score the best weights of a stage on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
-        self.progress.report = self.job.judge(self.network)
+        self.progress.report = self.job.judge(self.network, stage, self.progress.report)
         if self.max_seconds and self.progress.stop < self.progress.steps:
             # the clock ended it, which config.toml repeats
             self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
@@ -326,7 +330,8 @@ class _Trainer:
             self.job.options["stop"] = self.progress.stop
         self.run.save_config(self._config())
         self._save()
-        return Judged(self.progress.report, self.progress.best_step, self.progress.step)
+        if self.progress.stage >= len(self.job.stages) - 2:  # the last one that is judged
+            yield Judged(self.progress.report, self.progress.best_step, self.progress.step)
 
     # -- saving ----------------------------------------------------------------------------
 
@@ -386,4 +391,4 @@ class _Trainer:
 
     def _next(self) -> Batch:
         """The batch of the step that comes next."""
-        return self.job.batch(self.job.stages[self.progress.stage], self.progress.step)
+        return self.batches.look((self.job.stages[self.progress.stage], self.progress.step))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -29,28 +30,41 @@ def middle(columns: Mapping[str, object]) -> str:
     return "median" if "median" in columns else "mean"
 
 
-def matching(labels: Sequence[str], patterns: Sequence[str]) -> list[int]:
-    """Places of the labels that a pattern (``*``, ``?``) describes; the name of an id alone takes all its targets.
+def matching(labels: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Places of the labels that a name or pattern (``*``, ``?``) is of; an id alone takes all its targets.
 
-    ``UsageError`` names a pattern that describes none.
+    ``UsageError`` for a name that none has.
     """
     found: set[int] = set()
-    for pattern in patterns:
-        here = [i for i, one in enumerate(labels) if fnmatchcase(one, pattern) or fnmatchcase(one, f"{pattern} · *")]
+    for name in names:
+        here = [i for i, one in enumerate(labels) if fnmatchcase(one, name) or fnmatchcase(one, f"{name} · *")]
         if not here:
             some = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
-            raise UsageError(f"no series is called {pattern!r}; there are {len(labels):,}: {some}")
+            are = "is" if len(labels) == 1 else "are"
+            raise UsageError(f"no series is called {name!r}; there {are} {len(labels):,}: {some}")
         found.update(here)
     return sorted(found)
 
 
-def only(found: Forecast, patterns: Sequence[str]) -> Forecast:
-    """The forecast of the series that the patterns describe; of all without patterns."""
-    if not patterns:
+def only(found: Backtest, names: Sequence[str]) -> Backtest:
+    """The windows of the series that the names or patterns are of; all without names."""
+    if not names:
         return found
-    kept = matching(found.labels, patterns)
-    parts = (found.ids, found.targets, found.times, found.columns, found.history, found.history_times)
-    return Forecast(found.time_name, found.id_name, *([part[i] for i in kept] for part in parts), found.notices)  # type: ignore[arg-type]
+    kept = matching(found.labels, names)
+    place = np.full(len(found.labels), -1)
+    place[kept] = np.arange(len(kept))
+    rows = place[found.series] >= 0
+    return replace(
+        found,
+        labels=[found.labels[i] for i in kept],
+        values=[found.values[i] for i in kept],
+        times=lambda i, at: found.times(kept[i], at),
+        series=place[found.series][rows],
+        cuts=found.cuts[rows],
+        actual=found.actual[rows],
+        columns={name: values[rows] for name, values in found.columns.items()},
+        baselines={name: values[rows] for name, values in found.baselines.items()},
+    )
 
 
 def telling(found: Forecast, most: int) -> tuple[list[int], str]:
@@ -112,11 +126,16 @@ def scales(backtest: Backtest) -> Floats:
     return np.where(found > 0, found, np.nan)
 
 
-def best_baseline(backtest: Backtest) -> str | None:
-    """The simple rule with the smallest mean error, series of different size weighing alike; None without rules."""
+def ranked(backtest: Backtest) -> list[str]:
+    """The simple rules, the one with the smallest mean error first, series of different size weighing alike."""
     scale = scales(backtest)[backtest.series][:, None] if len(backtest.labels) > 1 else 1.0
     found = {name: mean(e / scale) for name, e in errors(backtest).items() if name}
-    return min(found, key=lambda name: (math.isnan(found[name]), found[name]), default=None)
+    return sorted(found, key=lambda name: (math.isnan(found[name]), found[name]))
+
+
+def best_baseline(backtest: Backtest) -> str | None:
+    """The first of ``ranked``, None without rules."""
+    return next(iter(ranked(backtest)), None)
 
 
 def by_window(backtest: Backtest) -> Floats:
@@ -155,14 +174,14 @@ def extremes(values: Floats, each: int) -> list[tuple[str, list[int]]]:
 # -- by step --------------------------------------------------------------------------------------
 
 
-def pools(windows: int, H: int, most: int = 1_000_000) -> NDArray[np.int64]:
+def pools(windows: int, H: int, most: int | None = None) -> NDArray[np.int64]:
     """Edges [n + 1] of runs of steps, 0 to H: every step its own where there are values enough.
 
     A run has 100 values or more (the standard error of a share of 80 % is 4 points there), or else three runs of at
     least 20 show whether anything changes with the step.
     """
     values = windows * H
-    count = max(1, min(3, values // 20), min(most, values // 100))
+    count = max(1, min(3, values // 20), values // 100 if most is None else min(most, values // 100))
     return np.round(np.linspace(0, H, min(H, count) + 1)).astype(np.int64)
 
 

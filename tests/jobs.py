@@ -45,7 +45,7 @@ class TinyJob:
         y, _ = network.forward(self.ids[180:190])
         return self.loss(y, self.ids[181:191])[0]
 
-    def judge(self, network):
+    def judge(self, network, stage, report):
         return {"metrics": {"loss": self.select(network)}}
 
     def last_stage(self, best_step):

@@ -27,9 +27,10 @@ FLOORS = (
         "limits",
         "lanes",
     ),
+    ("forecaster",),
     ("api",),
     ("tasks",),
-    ("training", "progress", "job", "events"),
+    ("training", "prefetch", "progress", "job", "events"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),
@@ -50,6 +51,7 @@ HOMES = {
     "click": ("cli/",),
     "rich": ("console.py",),
     "safetensors": ("modelfile.py",),
+    "statsforecast": ("baselines/fitted.py",),
     "torch": ("peers.py",),
     "onnxruntime": ("peers.py",),
     "threadpoolctl": ("nn/threads.py", "nn/initializers.py", "lanes.py"),
@@ -99,7 +101,7 @@ def test_each_library_has_one_home(library):
     assert not strays
 
 
-@pytest.mark.parametrize("library", ["numba", "pandas", "pyarrow", "matplotlib", "rich", "torch"])
+@pytest.mark.parametrize("library", ["numba", "pandas", "pyarrow", "matplotlib", "rich", "torch", "statsforecast"])
 def test_importing_rnnkit_stays_light(library):
     code = f"import rnnkit, rnnkit.cli, sys; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from rnnkit import baselines
-from rnnkit.baselines import FORECASTS, NGram, best_ngram
+from rnnkit.baselines import FORECASTS, NGram, best_ngram, forecasts
+from rnnkit.baselines.rolling import RULES
+from rnnkit.baselines.rules import ALPHAS, slopes, smoothed, weight_of
 from rnnkit.data.series import read_series
 from rnnkit.errors import DataError
 from rnnkit.metrics import mase, owa, smape
@@ -40,6 +42,7 @@ def real(name: str) -> Path:
         ("seasonal naive", [7], 4, [7, 7, 7]),
         ("seasonal mean", [100, 1, 2, 3, 4, 5, 6, 7, 9], 2, [4, 5.25, 4]),
         ("naive2", [1, 2, 3], 12, [3, 3, 3]),
+        ("theta", [2, 2, NAN, 2, NAN], 1, [2, 2, 2]),
     ],
 )
 def test_forecasts_by_hand(name: str, history: list[float], m: int, expected: list[float]) -> None:
@@ -65,9 +68,15 @@ def test_without_a_single_value_there_is_no_forecast(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "target", "horizon", "m", "expected"),
     [
-        ("airline-passengers", None, 24, 12, {"seasonal naive": 2.494}),
+        ("airline-passengers", None, 24, 12, {"seasonal naive": 2.494, "theta": 2.193}),
         ("co2", "Average", 24, 12, {"seasonal naive": 2.655}),
-        ("daily-min-temperatures", None, 365, 365, {"seasonal naive": 0.916, "mean": 1.031, "naive": 1.061}),
+        (
+            "daily-min-temperatures",
+            None,
+            365,
+            365,
+            {"seasonal naive": 0.916, "mean": 1.031, "naive": 1.061, "seasonal mean": 0.717},
+        ),
     ],
 )
 def test_known_errors_on_real_series(
@@ -88,6 +97,79 @@ def test_seasonal_naive_beats_naive2_on_hourly_series() -> None:
         scores[name] = np.mean([(smape(a, f), mase(a, f, b, 24)) for a, f, b in forecasts], axis=0)
     np.testing.assert_allclose(scores["seasonal naive"], [14.570, 1.2284], rtol=1e-3)
     assert owa(*scores["seasonal naive"], *scores["naive2"]) == pytest.approx(0.629, abs=1e-3)
+
+
+# -- many origins at once -------------------------------------------------------------------------
+
+
+def holed(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """A rising season with noise, a third of it missing, the first value and a stretch of a season among them."""
+    y = 20 + 0.1 * np.arange(n) + 5 * np.sin(2 * np.pi * np.arange(n) / m) + rng.standard_normal(n)
+    y[rng.random(n) < 0.2] = NAN
+    y[:2] = y[n // 2 : n // 2 + m] = NAN
+    y[2] = 20.0
+    return y
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+@pytest.mark.parametrize(("n", "m"), [(90, 1), (90, 7), (60, 12), (11, 4), (5, 8)])
+def test_one_origin_of_many_series_is_the_definition(name: str, n: int, m: int, rng: np.random.Generator) -> None:
+    assert RULES.keys() == FORECASTS.keys()
+    values = [holed(rng, n, m) for _ in range(4)] + [rng.standard_normal(n), np.full(n, 3.0)]
+    cuts = np.array([n, n - 1, 3, n - 2, n, max(n // 2, 3)])
+    found = forecasts([name], values, np.arange(6), cuts, 9, m)[name]
+    for i, (v, cut) in enumerate(zip(values, cuts, strict=True)):
+        np.testing.assert_allclose(found[i], FORECASTS[name](v[:cut], 9, m), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in FORECASTS if n not in ("theta", "naive2")])
+def test_many_origins_are_the_definition_at_each(name: str, rng: np.random.Generator) -> None:
+    values = [holed(rng, 70, 6), holed(rng, 40, 6)]
+    series = np.array([0, 1, 0, 0, 1, 0])
+    cuts = np.array([30, 39, 69, 4, 5, 31])
+    found = forecasts([name], values, series, cuts, 8, 6)[name]
+    for i in range(6):
+        expected = FORECASTS[name](values[series[i]][: cuts[i]], 8, 6)
+        np.testing.assert_allclose(found[i], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["theta", "naive2"])
+def test_later_origins_see_their_own_past_and_nothing_else(name: str, rng: np.random.Generator) -> None:
+    y = holed(rng, 120, 6)
+    cuts = np.array([60, 80, 100])
+    found = forecasts([name], [y], np.zeros(3, int), cuts, 6, 6)[name]
+    for i, cut in enumerate(cuts):
+        changed = y.copy()
+        changed[cut:] = 1e6
+        again = forecasts([name], [changed], np.zeros(i + 1, int), cuts[: i + 1], 6, 6)[name]
+        np.testing.assert_allclose(again[i], found[i], rtol=1e-9)
+    tight = forecasts([name], [np.tile([1.0, 2.0, 3.0, 4.0, 5.0, 9.0], 20)], np.zeros(2, int), np.array([60, 81]), 6, 6)
+    np.testing.assert_allclose(tight[name][1], [4, 5, 9, 1, 2, 3], rtol=0.02)
+
+
+def test_smoothing_is_the_recursion(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(300).cumsum()
+    level = x[0]
+    for t in range(300):
+        level = 0.3 * x[t] + 0.7 * level
+    np.testing.assert_allclose(smoothed(x, [0.3, 1.0])[:, -1], [level, x[-1]], rtol=1e-12)
+    np.testing.assert_allclose(
+        slopes(x)[[1, 299]], [np.polyfit(np.arange(k), x[:k], 1)[0] for k in (2, 300)], rtol=1e-9
+    )
+    assert weight_of(x) >= 0.8  # the last value of a random walk is its level
+    assert weight_of(rng.standard_normal(300)) <= ALPHAS[2]  # of noise it is nearly the mean
+
+
+def test_theta_is_the_mean_of_its_two_lines(rng: np.random.Generator) -> None:
+    x = 0.5 * np.arange(80.0) + rng.standard_normal(80)
+    b, a = np.polyfit(np.arange(80), x, 1)
+    line = 2 * x - (a + b * np.arange(80))
+    smooth = line[0]
+    for value in line:
+        smooth += float(weight_of(x)) * (value - smooth)
+    ahead = 0.5 * (smooth + a + b * (80 + np.arange(5)))
+    slack = 0.5 * abs(a - x[0]) * (1 - float(weight_of(x))) ** 79  # where smoothing starts: x_0, and here 2 x_0 − a
+    np.testing.assert_allclose(baselines.theta(x, 5), ahead, atol=slack + 1e-9)
 
 
 class Obvious:

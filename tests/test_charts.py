@@ -1,11 +1,17 @@
 """Charts made of characters: they fit, they show what they should, in Unicode and in ASCII."""
 
+import doctest
 import math
 
+import numpy as np
 import pytest
+from backtests import made
 
+from rnnkit import console
+from rnnkit.cli import drawing, sparklines
 from rnnkit.cli.canvas import Canvas
-from rnnkit.cli.charts import forecast_chart, loss_chart
+from rnnkit.cli.charts import backtest_chart, forecast_chart, loss_chart
+from rnnkit.tasks import Forecast
 
 
 def fan(middle, spread):
@@ -64,3 +70,174 @@ def test_braille_dots_are_where_they_belong():
     assert chr(0x2800 + canvas.bits[0][0]) == "⡀"
     canvas.line([(1.0, 1.0)])
     assert chr(0x2800 + canvas.bits[0][0]) == "⡈"
+
+
+# -- backtests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("kind", [{"folds": 6}, {"folds": 1}, {"folds": 50, "stride": 1}, {"H": 1}, {"H": 200}])
+def test_backtest_charts_fit_their_width(kind, width, unicode):
+    found = made(**kind)
+    lines = backtest_chart(found, 0, width=width, unicode=unicode)
+    assert len(lines) == 16
+    assert all(len(line) <= width for line in lines)
+    assert "\n".join(lines).isascii() is not unicode
+    first, *_, last = lines[-1].split()
+    assert int(last) == len(found.values[0]) - 1
+    assert int(first) < found.cuts.max()
+
+
+def test_the_last_folds_stand_between_rules_with_their_bands():
+    found = made(folds=4, H=12)
+    lines = backtest_chart(found, 0, width=80, unicode=False)
+    top = lines[0].partition(" |")[2]
+    assert top.count("|") == 4
+    assert sum(line.count(":") for line in lines) > 10
+    # a forecast that is far off is seen as marks of its own
+    found.columns["median"][-1] += 40
+    off = backtest_chart(found, 0, width=80, unicode=False)
+    assert 6 <= off[0].count("o") + off[1].count("o") <= 14
+    found.values[0][:] = np.nan
+    for name in found.columns:
+        found.columns[name][:] = np.nan
+    assert backtest_chart(found, 0) == []
+
+
+def test_of_a_mean_only_the_marks_are_drawn():
+    found = made(folds=2, H=12, bands=False)
+    found.columns["mean"] += 3
+    lines = backtest_chart(found, 0, width=80, unicode=True)
+    assert sum(line.count("•") for line in lines) >= 12
+    assert not any("░" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_coverage_bars_are_as_long_as_their_share(width):
+    found = made(series=3, folds=100, H=3)
+    head, *rows = sparklines.coverage_bars(found, width=width, unicode=False)
+    assert " ".join(head.split()) == "steps inside the 80 % band inside the 95 % band"
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert all(len(line) <= width for line in (head, *rows))
+    for step, row in enumerate(rows):
+        hit = (found.columns["lo80"] <= found.actual) & (found.actual <= found.columns["hi80"])
+        share = hit[:, step].mean()
+        bar = row[head.index("inside") : head.index("inside", 20) - 8]
+        room = len(bar)
+        assert f"{100 * share:3.0f} %" in row
+        assert bar[round(0.8 * room)] == "|"
+        filled = len(bar.replace("|", "#").rstrip())
+        assert filled == max(round(share * room), round(0.8 * room) + 1)
+
+
+def test_coverage_of_a_mean_or_of_nothing():
+    assert sparklines.coverage_bars(made(bands=False), width=80, unicode=True) == []
+    found = made(folds=1)
+    found.actual[:] = np.nan
+    assert sparklines.coverage_bars(found, width=80, unicode=False)[1].split() == ["1-4", "-", "-"]
+
+
+# -- many series at once --------------------------------------------------------------------------
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(sparklines).failed == 0
+
+
+def many(count=3, H=4, bands=True, n=40):
+    """Rising series whose bands grow with their number."""
+    history = [np.arange(n, dtype=float) * 10**i for i in range(count)]
+    middle = [np.arange(n, n + H, dtype=float) * 10**i for i in range(count)]
+    columns = [
+        {"median": m, "lo80": m - 1 - i, "hi80": m + 1 + i} if bands else {"mean": m} for i, m in enumerate(middle)
+    ]
+    times = [[str(n + i) for i in range(H)]] * count
+    names = [f"shop {i}" for i in range(count)]
+    return Forecast("t", "shop", names, ["y"] * count, times, columns, history, [[str(i) for i in range(n)]] * count)
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 140, 200])
+def test_every_series_has_a_line(width, unicode):
+    found = many()
+    headers, rows = sparklines.overview(found, [2, 0], width=width, unicode=unicode)
+    shown = 6 if width > 60 else 4
+    assert headers == ["series", "history and forecast", "last", "end", "lo80", "hi80"][:shown]
+    assert [row[0] for row in rows] == ["shop 2", "shop 0"]
+    assert rows[0][2:] == ["3,900", "4,300", "4,297", "4,303"][: shown - 2]
+    before, after = rows[0][1].split("┊" if unicode else "|")
+    levels = sparklines.LEVELS[0 if unicode else 1]
+    assert before.strip()[0] == levels[0]
+    assert after[-1] == levels[-1]
+    assert len(after) == 4
+    heights = [levels.index(mark) for mark in before.strip() + after]
+    assert heights == sorted(heights)
+    taken = max(len(row[0]) for row in rows) + sum(max(map(len, column)) for column in zip(*rows, strict=True)) - 6
+    assert taken + 3 * (shown - 1) <= width
+
+
+def test_a_narrow_screen_keeps_the_spark_and_leaves_the_band_out():
+    found = many()
+    found.ids[1] = "a very long name of a shop in the north"
+    found.columns[1]["lo80"] = found.columns[1]["lo80"] * 1e9
+    headers, rows = sparklines.overview(found, [0, 1, 2], width=60, unicode=True)
+    assert headers == ["series", "history and forecast", "last", "end"]
+    assert all(20 <= len(row[1]) <= 60 - 20 for row in rows)
+
+
+def test_gaps_constants_and_nothing_known_have_sparks():
+    found = many(bands=False)
+    found.history[0][:30] = np.nan
+    found.history[0][-1] = np.nan
+    found.history[1][:] = 5.0
+    found.columns[1]["mean"][:] = 5.0
+    found.history[2] = np.zeros(0)
+    found.columns[2]["mean"][:] = np.nan
+    headers, rows = sparklines.overview(found, [0, 1, 2], width=80, unicode=False)
+    assert headers == ["series", "history and forecast", "last", "end"]
+    assert rows[0][2:] == ["38.00", "43.00"]
+    assert set(rows[1][1].strip()) == {"-", "|"}
+    assert rows[2][2:] == ["–", "–"]
+    assert set(rows[2][1]) == {" ", "|"}
+
+
+@pytest.mark.parametrize("count", [1, 3, 400])
+def test_what_a_screen_shows(monkeypatch, capsys, count):
+    monkeypatch.setattr(console, "height", lambda: 24)
+    drawing.forecast(many(1) if count == 1 else many(3) if count == 3 else many_alike(400))
+    head, *lines = capsys.readouterr().out.splitlines()
+    if count == 1:
+        assert head == "shop 0: 4 steps ahead, the band holding 80 %"
+        assert len(lines) == 16
+    elif count == 3:
+        assert head == "3 series; the last known value and the forecast 4 steps ahead:"
+        assert len(lines) == 4
+    else:
+        assert head.startswith("18 of 400 series, from the surest to the least sure; the last known value")
+        assert [line.split()[1] for line in (lines[1], lines[-1])] == ["0", "399"]
+        assert len(lines) == 19
+    assert all(len(line) <= 80 for line in lines)
+
+
+def many_alike(count):
+    """The first of ``many`` so many times, with wider and wider bands."""
+    one = many(1)
+    middle = one.columns[0]["median"]
+    columns = [{"median": middle, "lo80": middle - 1 - i, "hi80": middle + 1 + i} for i in range(count)]
+    parts = [["y"] * count, one.times * count, columns, one.history * count, one.history_times * count]
+    return Forecast("t", "shop", [f"shop {i}" for i in range(count)], *parts)
+
+
+@pytest.mark.parametrize("series", [1, 9])
+def test_what_an_evaluation_draws(capsys, series):
+    found = made(series=series, folds=20)
+    drawing.backtest(found)
+    head, *lines = capsys.readouterr().out.splitlines()
+    error = [np.abs(found.columns["median"] - found.actual)[found.series == i].mean() for i in range(series)]
+    which = "s0" if series == 1 else f"s{np.argsort(error)[4]}, the median one by error of 9 series"
+    assert head == f"{which}: folds of 4 steps ahead, the band holding 80 %"
+    assert lines[16] == ""
+    assert lines[17].startswith("steps")
+    drawing.backtest(made(bands=False))
+    assert capsys.readouterr().out.splitlines()[0] == "s0: folds of 4 steps ahead"

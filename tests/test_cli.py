@@ -161,7 +161,7 @@ def examples():
             if name == "bench":
                 continue
             epilog = commands.get_command(ctx, name).epilog
-            yield from re.findall(r"^  ((?:echo .*\| )?rnnkit .*)$", epilog.split("Examples:")[1], re.M)
+            yield from re.findall(r"^  ((?:(?:echo|tail) .*\| )?rnnkit .*)$", epilog.split("Examples:")[1], re.M)
 
 
 def test_every_example_works(tmp_path, monkeypatch):
@@ -177,6 +177,10 @@ def test_every_example_works(tmp_path, monkeypatch):
         if line.startswith("echo "):
             text, line = re.fullmatch(r'echo "(.*)" \| (.*)', line).groups()
             given = text + "\n"
+        if line.startswith("tail "):  # as far as it gets before it waits
+            flags, name, line = re.fullmatch(r"tail (.*) (\S+) \| (.*)", line).groups()
+            lines = Path(name).read_text().splitlines(keepends=True)
+            given, line = "".join(lines if "-n +1" in flags else lines[-10:]), f"{line} --follow"
         words = shlex.split(line)[1:]
         if "<" in words:
             given = Path(words[words.index("<") + 1]).read_bytes()
@@ -196,10 +200,15 @@ def test_train_shows_figures_beside_the_baselines_and_the_next_command(here):
     done = ok("train", "sales.csv", "--horizon", 7, "-o", "runs/a")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("On the last ")
-    assert lines[1].split() == ["this", "run", "naive", "seasonal", "naive"]
+    assert lines[1].startswith("                      this run  ")
     row = next(line for line in lines if line.startswith("MASE"))
-    assert all(float(figure) > 0 for figure in row.split()[1:])
-    assert len(row.split()) == 4
+    own, *rivals = map(float, row.split()[1:])
+    assert own > 0
+    assert len(rivals) == 3
+    assert rivals == sorted(rivals)  # the best of them, best first
+    rest = next(line for line in lines if line.startswith("MASE of the others: "))
+    assert min(float(part.split()[-1]) for part in rest.split(",")) >= rivals[-1]
+    assert max(map(len, lines[: lines.index(rest)])) <= 80
     assert any("beat" in line and line.startswith("The run") for line in lines)
     assert any("⠀" <= c <= "⣿" for c in done.stdout)
     assert lines[-1] == "Use it:  rnnkit predict runs/a"
@@ -477,10 +486,36 @@ def test_evaluate_prints_metrics_beside_baselines(here):
     found = json.loads(ok("evaluate", "runs/sales", "sales.csv", "--folds", 3, "--stride", 2, "--json").stdout)
     assert found["windows"] == 3
     assert found["metrics"]["mase"] > 0
-    assert set(found["baselines"]) == {"naive", "seasonal naive"}
+    assert set(found["baselines"]) >= {"naive", "seasonal naive", "drift", "theta"}
+    assert found["verdict"].startswith("beats" if found["beats"] else "does not beat")
     shown = ok("evaluate", "runs/chat", "chat.txt").stdout
     assert "bits per character" in shown
     assert "verdict:" not in shown
+
+
+@pytest.mark.parametrize(
+    "option", [["--by", "step"], ["--refit"], ["--folds", 2], ["--against", "all"], ["-o", "x.csv"]]
+)
+def test_what_only_forecasts_have_is_refused_elsewhere(here, option):
+    result = run("evaluate", "runs/chat", "chat.txt", *option)
+    assert result.exit_code == 2
+    assert "belongs to forecasts, but this run is of the task language" in result.stderr
+    assert not Path("x.csv").exists()
+
+
+def test_evaluate_draws_its_folds(here):
+    pytest.importorskip("matplotlib", reason="the plot extra is not installed")
+    line = ("evaluate", "runs/sales", "sales.csv", "--folds", 3, "--against", "simple")
+    done = ok(*line, "--plot", "folds.svg", "--series", "sal*")
+    assert done.stdout == ok(*line).stdout  # piped, the chart is in the file alone
+    assert done.stderr.endswith("wrote folds.svg\n")
+    assert Path("folds.svg").read_text().startswith("<?xml")
+    assert json.loads(ok(*line, "--plot", "folds.png", "--json").stdout)["windows"] == 3
+    unknown = run(*line, "--plot", "x.svg", "--series", "costs")
+    assert (unknown.exit_code, Path("x.svg").exists()) == (2, False)
+    assert "no series is called 'costs'; there is 1: sales" in unknown.stderr
+    text = run("evaluate", "runs/chat", "chat.txt", "--plot", "x.png")
+    assert (text.exit_code, "--plot belongs to forecasts" in text.stderr) == (2, True)
 
 
 # -- info, check, example, completion ----------------------------------------------------------------

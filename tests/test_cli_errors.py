@@ -205,7 +205,7 @@ BAD_SETTINGS = {
     "[train]\nhidden = true\n": "rnnkit.toml:2: hidden is a value, not True",
     "[train]\nbidirectional = 3\n": "rnnkit.toml:2: bidirectional is true or false, not 3",
     "[train]\nhidden = [3, 4]\n": "rnnkit.toml:2: hidden is a single value",
-    "[predict]\nhorizon = 3\n": "rnnkit.toml:2: there is no option 'horizon'",
+    "[predict]\nhidden = 3\n": "rnnkit.toml:2: there is no option 'hidden'",
     "[train\n": "rnnkit.toml: TOML was expected",
     "[train]\nhidden = 0\n": "--hidden is a whole number of at least 1, not 0 (from rnnkit.toml)",
 }

@@ -49,3 +49,20 @@ def test_nothing_to_judge_is_nan_and_impossible_is_infinite() -> None:
     assert math.isnan(metrics.nats_per_char(1.0, 0))
     assert metrics.log_loss([0], [[0.0, 1.0]]) == math.inf
     assert metrics.perplexity(1e4) == math.inf
+
+
+def test_terms_of_many_windows_have_the_metrics_as_means(rng: np.random.Generator) -> None:
+    y, f, low, high = rng.standard_normal((4, 6, 5))
+    y[rng.random(y.shape) < 0.3] = NAN
+    y[2] = NAN
+    y[0, 0] = f[0, 0] = 0.0
+    for i in range(6):
+        pairs = [
+            (metrics.mean_over(metrics.percentages(y, f), 1)[i], metrics.smape(y[i], f[i])),
+            (metrics.mean_over(np.abs(y - f), 1)[i], metrics.mae(y[i], f[i])),
+            (metrics.mean_over(metrics.pinballs(y, f, 0.9), 1)[i], metrics.pinball(y[i], f[i], 0.9)),
+            (metrics.mean_over(metrics.inside(y, low, high), 1)[i], metrics.coverage(y[i], low[i], high[i])),
+        ]
+        for actual, expected in pairs:
+            assert actual == pytest.approx(expected, rel=1e-12, nan_ok=True)
+    assert metrics.mean_over(y) == pytest.approx(np.nanmean(y))

@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnkit import views
 from rnnkit.cli.canvas import Canvas
 from rnnkit.tasks import Backtest
 
 
-def _span(*series: Sequence[float]) -> tuple[float, float] | None:
-    finite = [v for values in series for v in values if math.isfinite(v)]
-    return (min(finite), max(finite)) if finite else None
+def _span(*series: ArrayLike) -> tuple[float, float] | None:
+    known = np.concatenate([np.ravel(np.asarray(values, dtype=float)) for values in series])
+    known = known[np.isfinite(known)]
+    return (float(known.min()), float(known.max())) if len(known) else None
 
 
 def forecast_chart(
@@ -88,7 +90,7 @@ def backtest_chart(
     shown = values[start:end].tolist()
     middle = found.columns[views.middle(found.columns)][row]
     ends = [found.columns[f"{side}{names[-1]}"][row] for side in ("lo", "hi")] if names else []
-    extent = _span(shown, middle.ravel(), *(end.ravel() for end in ends))
+    extent = _span(shown, middle, *ends)
     if extent is None:
         return []
     canvas = Canvas((float(start), float(end - 1)), extent, max(20, width - 14), height, unicode)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import console
-from rnnkit.cli.results import draw, draw_forecast
+from rnnkit.cli import drawing
 from rnnkit.outputs import STDOUT, write
 from rnnkit.tasks import Forecast
 
@@ -28,7 +28,7 @@ def show(
     for notice in found.notices:
         console.note(f"note: {notice}")
     if plot is not None:
-        draw(plot, found)
+        drawing.picture(plot, found)
     if json:
         targets = list(dict.fromkeys(found.targets))
         text = console.to_json({"run": str(run), "targets": targets, "rows": list(_records(found))}) + "\n"
@@ -98,15 +98,16 @@ def digits(value: float) -> str:
 
 
 def _table(found: Forecast) -> None:
-    """A forecast on a terminal: its rows and a chart, of several series a line each."""
-    rows = list(_rows(found)) if len(found.ids) == 1 else []
-    if rows:
-        first = len(_labels(found)) + 1
-        figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
-        shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
-        console.table(_names(found), shown, left=first)
+    """The first rows and a chart; of several series a line each instead."""
+    if len(found.ids) > 1:
+        drawing.forecast(found)
+        console.write("-o FILE writes the rows of every series")
+        return
+    rows = list(_rows(found))
+    first = len(_labels(found)) + 1
+    figures = iter(console.numbers([v for row in rows[:ROWS] for v in row[first:]]))
+    shown = [[*row[:first], *(next(figures) for _ in row[first:])] for row in rows[:ROWS]]
+    console.table(_names(found), shown, left=first)
     if len(rows) > ROWS:
         console.write(f"… and {len(rows) - ROWS:,} more rows; -o FILE writes them all")
-    draw_forecast(found)
-    if not rows:
-        console.write("-o FILE writes the rows of all of them")
+    drawing.forecast(found)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnkit import views
 from rnnkit.console import number
@@ -21,14 +23,15 @@ GAP = 3
 """Characters between the columns of a table."""
 
 
-def spark(values: Sequence[float], width: int, low: float, high: float, unicode: bool) -> str:
+def spark(values: ArrayLike, width: int, low: float, high: float, unicode: bool) -> str:
     """Values as ``width`` marks at most, each the mean of its share; a blank where none is known.
 
     >>> spark([0.0, 1.0, 2.0, 3.0], 4, 0.0, 3.0, True), spark([0.0, math.nan, 3.0], 3, 0.0, 3.0, False)
     ('▁▃▆█', '_ ^')
     """
     levels = LEVELS[0 if unicode else 1]
-    parts = np.array_split(np.asarray(values, dtype=float), min(width, len(values))) if len(values) else []
+    known = np.asarray(values, dtype=float)
+    parts = np.array_split(known, min(width, len(known))) if len(known) else []
     out = ""
     for mean in map(views.mean, parts):
         share = (mean - low) / (high - low) if high > low else 0.5
@@ -79,8 +82,9 @@ def coverage_bars(found: Backtest, *, width: int, unicode: bool) -> list[str]:
     names = views.bands(found.columns)[::-1]
     if not names:
         return []
-    edges = views.pools(*found.actual.shape, most=6)
-    labels = [f"{a + 1}–{b}" if b > a + 1 else f"{b}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    windows, H = found.actual.shape
+    edges = views.pools(windows, H, most=6)
+    labels = [f"{a + 1}–{b}" if b > a + 1 else f"{b}" for a, b in pairwise(edges)]
     labels = labels if unicode else [label.replace("–", "-") for label in labels]
     first = max(len("steps"), *map(len, labels))
     room = max(10, min(40, (width - first) // len(names) - 9))

@@ -29,11 +29,7 @@ def frame_table(source: Any, path: str = "the data frame") -> Table:
     An index that has a name or holds times is a column too. Raises UsageError for anything else, DataError for
     columns without rows or two of one name.
     """
-    frame = _as_pandas(source)
-    index = frame.index
-    if index.nlevels > 1 or index.name is not None or index.dtype.kind == "M" or str(index.dtype).startswith("period"):
-        unnamed = "time" if index.nlevels == 1 else "index"
-        frame = frame.reset_index(names=[unnamed if n is None else n for n in index.names])
+    frame, _ = flat_frame(source)
     columns: dict[str, Column] = {}
     notices: list[str] = []
     for i, label in enumerate(frame.columns):
@@ -45,6 +41,38 @@ def frame_table(source: Any, path: str = "the data frame") -> Table:
         raise DataError(f"{path}: expected columns and at least one row, found {len(columns)} and {len(frame)}")
     rows = np.arange(len(frame), dtype=np.int64)
     return Table(columns, rows, path, "", "", ".", notices, counted="row")
+
+
+def flat_frame(source: Any) -> tuple[pd.DataFrame, list[Any]]:
+    """A source as a pandas DataFrame, an index that says something as columns; and the names of these."""
+    frame = _as_pandas(source)
+    index = frame.index
+    if index.nlevels > 1 or index.name is not None or index.dtype.kind == "M" or str(index.dtype).startswith("period"):
+        unnamed = "time" if index.nlevels == 1 else "index"
+        names = [unnamed if n is None else n for n in index.names]
+        return frame.reset_index(names=names), names
+    return frame, []
+
+
+def kind_of(source: Any) -> str:
+    """The library of a data frame as narwhals calls it; pandas for a mapping of arrays too."""
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame | pd.Series | Mapping):
+        return "pandas"
+    import narwhals as nw
+
+    return str(nw.from_native(source, eager_only=True).implementation.value)
+
+
+def as_kind(frame: pd.DataFrame, kind: str) -> Any:
+    """A pandas DataFrame as one of the library that narwhals calls so."""
+    if kind == "pandas":
+        return frame
+    import narwhals as nw
+
+    library: Any = kind
+    return nw.from_dict({str(name): frame[name].to_list() for name in frame.columns}, backend=library).to_native()
 
 
 def parquet_table(data: Bytes, label: str) -> Table:

@@ -26,7 +26,7 @@ from rnnkit.errors import DataError, UsageError
 class Layout:
     """The columns that a row is read by: times, names of series, numbers in this order, and texts where there are any.
 
-    freq: how times are written; ids: the names that are known already.
+    freq: how times are written; ids: the names that are known already; columns: all of the training, in its order.
     """
 
     time: str | None
@@ -35,6 +35,7 @@ class Layout:
     texts: Sequence[str]
     freq: Frequency
     ids: frozenset[str]
+    columns: Sequence[str] = ()
 
     @property
     def needed(self) -> list[str]:
@@ -118,6 +119,10 @@ class RowReader:
         layout, needed = self.layout, self.layout.needed
         for separator in SEPARATORS:
             cells = self._cells(line, separator)
+            known = {name: i for i, name in enumerate(layout.columns)}
+            if len(cells) == len(known) and self._fits(cells, known):
+                self.separator, self.width = separator, len(cells)
+                return known
             if len(cells) == len(needed):
                 self.separator, self.width = separator, len(cells)
                 places = self._told_apart(cells)
@@ -128,6 +133,12 @@ class RowReader:
             f"expected a header with the columns {named}, found '{shown(line.strip())}', whose columns cannot be told "
             f"apart; give the header first{', as tail -n +1 -f FILE does' if layout.time else ''}"
         )
+
+    def _fits(self, cells: list[str], places: dict[str, int]) -> bool:
+        """Whether a row holds times and numbers where the training had them."""
+        layout = self.layout
+        timed = layout.time is None or self._is_time(cells[places[layout.time]])
+        return timed and all(self._is_number(cells[places[name]]) for name in layout.numbers)
 
     def _told_apart(self, cells: list[str]) -> dict[str, int] | None:
         """Name → place where each cell can be but one of the columns, else None."""

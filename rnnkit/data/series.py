@@ -39,6 +39,7 @@ class SeriesSet:
     future: [n + a, K] inputs known in advance, in the order of future_names, a ≥ 0 rows of them after the last value;
     ahead: [a] the times of these; static: [S, C] what is constant of each series (NaN where missing), in the order of
     static_names, where a column of words (of static_columns) is one of zeros and ones for each word ('region=north').
+    columns: all that the table has, in its order.
     The targets of one id end at one time, and share the arrays of its times and inputs as far as they overlap.
     """
 
@@ -60,6 +61,7 @@ class SeriesSet:
     gaps: int = 0
     outliers: int = 0
     notices: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.future = self.future or [np.zeros((len(v), 0)) for v in self.values]
@@ -168,6 +170,7 @@ def read_series(
         [p.group.name for p in parts], [p.target for p in parts], [p.values for p in parts], [p.past for p in parts],
         roles.past, [p.times for p in parts], roles.time, roles.id, freq, [p.future for p in parts], roles.future,
         [p.ahead for p in parts], constant[[p.number for p in parts]], names, roles.static, found, notices=notices,
+        columns=table.names,
     )  # fmt: skip
     say_missing(table, roles, notices)
     series.outliers = say_outliers(table, roles.numeric, groups, notices)

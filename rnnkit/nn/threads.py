@@ -81,6 +81,11 @@ def _helper() -> Any:
 _taken, _forked = threading.Lock(), False
 
 
+def forked() -> bool:
+    """Whether this is the child of a fork, which has none of its parent's threads and starts none."""
+    return _forked
+
+
 def _alone() -> None:
     """A forked child has none of its parent's threads."""
     global _forked

@@ -42,23 +42,23 @@ EACH = 3
 """So many of either."""
 
 
-def backtest(found: Backtest, path: Path) -> None:
-    """The series with the forecasts of its folds over them, the best simple rule as a thin line.
+def backtest(found: Backtest, path: Path, *, rule: str | None = None) -> None:
+    """The series with the forecasts of its folds over them, a baseline (the best one if None) as a thin line.
 
     One series: its last folds that do not overlap in a row, and below it the best, the median and the worst fold.
     Up to ``SERIES`` series: a row each. More: the best, median and worst ones by their error beside the best rule's.
     """
     with sheet(path, _height(found), PAGE) as figure:
-        _draw(figure, found)
+        _draw(figure, found, rule)
 
 
-def evaluation(found: Backtest, path: Path) -> None:
+def evaluation(found: Backtest, path: Path, *, rule: str | None = None) -> None:
     """One page: the backtest above, below it how well the bands hold and the error by step beside the simple rules."""
     above, below = _height(found), HEIGHT
     with sheet(path, above + below, PAGE) as figure:
-        top, bottom = figure.subfigures(2, 1, height_ratios=(above, below))
-        _draw(top, found)
-        draw(bottom, found)
+        parts = figure.subfigures(2, 1, height_ratios=(above, below), squeeze=False)[:, 0]
+        _draw(parts[0], found, rule)
+        draw(parts[1], found)
 
 
 def _used(found: Backtest) -> list[int]:
@@ -73,8 +73,8 @@ def _height(found: Backtest) -> float:
     return 0.6 + 2.2 * used if used <= SERIES else 6.2
 
 
-def _draw(figure: Any, found: Backtest) -> None:
-    used, rule = _used(found), views.best_baseline(found)
+def _draw(figure: Any, found: Backtest, rule: str | None) -> None:
+    used, rule = _used(found), rule or views.best_baseline(found)
     if len(used) == 1:
         _single(figure, found, used[0], rule)
     elif len(used) <= SERIES:

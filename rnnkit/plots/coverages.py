@@ -14,12 +14,12 @@ from rnnkit.tasks import Backtest
 
 HEIGHT = 3.9
 """Inches of the part that ``draw`` draws."""
-FEW = 10
+FEW = 20
 """Windows apart that say something of coverage at least."""
 TINTS = (BLUE, "#67a9dc", GREEN, "#8a4fa3")
 """Colours of bands from the narrowest on, as their fans have them: the wider the lighter."""
-DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (2.5, 2.5)))
-"""Lines of the simple rules, which share a colour."""
+DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+"""Lines of the simple rules beside the forecast, the best ones first; they share a colour."""
 
 
 def coverage(found: Backtest, path: Path) -> None:
@@ -31,7 +31,8 @@ def coverage(found: Backtest, path: Path) -> None:
 def draw(figure: Any, found: Backtest) -> None:
     """The three panels; a forecast without bands has only its error."""
     names = views.bands(found.columns)[::-1]
-    edges = views.pools(*found.actual.shape)
+    windows, H = found.actual.shape
+    edges = views.pools(windows, H)
     widths = (0.85, 1, 1) if names else (1,)
     panels = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
     if names:
@@ -100,10 +101,9 @@ def _by_step(axes: Any, found: Backtest, names: list[str], edges: np.ndarray) ->
 
 def _errors(axes: Any, found: Backtest, edges: np.ndarray) -> None:
     by_step = views.error_by_step(found, edges)
-    axes.stairs(by_step.pop(""), edges + 0.5, color=BLUE, linewidth=1.8, baseline=None, zorder=3, label="forecast")
-    for n, (name, values) in enumerate(by_step.items()):
-        style: dict[str, Any] = {"linewidth": 1.1, "linestyle": DASHES[n % len(DASHES)], "baseline": None}
-        axes.stairs(values, edges + 0.5, color=INK if n >= len(DASHES) else GREY, label=name, **style)
+    axes.stairs(by_step[""], edges + 0.5, color=BLUE, linewidth=1.8, baseline=None, zorder=3, label="forecast")
+    for name, dashes in zip(views.ranked(found), DASHES, strict=False):
+        axes.stairs(by_step[name], edges + 0.5, color=GREY, linewidth=1.2, linestyle=dashes, baseline=None, label=name)
     axes.set_ylim(bottom=0)
     unit = "" if len(found.labels) == 1 else ", in mean changes per step"
     axes.set_title(f"Mean error by step{unit}", loc="left", fontsize=10)

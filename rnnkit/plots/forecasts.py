@@ -64,7 +64,8 @@ def _page(found: Forecast, came: Sequence[Any], chosen: list[int], rule: str, pa
     """Small panels side by side; times are written once per column where all panels have the same."""
     across = 2 if len(chosen) <= 6 else 3 if len(chosen) <= 12 else 4
     down = -(-len(chosen) // across)
-    shared = all(found.times[i] == found.times[chosen[0]] for i in chosen)
+    spans = [(found.times[i], len(_before(found, i, small=True))) for i in chosen]
+    shared = all(span == spans[0] for span in spans)
     with sheet(path, 0.6 + (1.3 if shared else 1.45) * down + 0.2, PAGE) as figure:
         panels = figure.subplots(down, across, squeeze=False).ravel()
         for place, axes in enumerate(panels):
@@ -83,24 +84,27 @@ def _page(found: Forecast, came: Sequence[Any], chosen: list[int], rule: str, pa
         heading(figure, title, panels[0], PAGE)
 
 
+def _before(found: Forecast, i: int, *, small: bool) -> np.ndarray:
+    """The end of a history that is shown before its forecast: five horizons, within what can be made out."""
+    H = len(found.times[i])
+    return found.history[i][-max(60, H, min(5 * H, 600) // (2 if small else 1)) :]
+
+
 def _panel(axes: Any, found: Forecast, i: int, came: Any, inches: float, *, small: bool = False) -> None:
     """One series over the places 1 - n to H, 0 being the last known point."""
-    times = found.times[i]
-    H = len(times)
-    history = found.history[i][-max(60, H, min(5 * H, 600) // (2 if small else 1)) :]
-    n = len(history)
+    times, history = found.times[i], _before(found, i, small=small)
+    H, n = len(times), len(history)
     last = float(history[-1]) if n else math.nan
-    line(axes, range(1 - n, 1), history, color=INK, linewidth=0.8 if small else 1.1, label="data")
-    fan(axes, 1, found.columns[i], last, width=1.1 if small else 1.6)
+    thin = 0.7 if small else min(1.0, max(0.5, 500 / (n + H)))  # lines of many points would run into each other
+    line(axes, range(1 - n, 1), history, color=INK, linewidth=1.1 * thin, label="data")
+    fan(axes, 1, found.columns[i], last, width=1.6 * thin)
     if came is not None:
-        style: dict[str, Any] = {"color": ORANGE, "linewidth": 0.8 if small else 1.1, "label": "what came"}
+        style: dict[str, Any] = {"color": ORANGE, "linewidth": 1.1 * thin, "label": "what came"}
         line(axes, np.arange(1, len(came) + 1), came, **style)
     confine(axes, [history] if came is None else [history, np.asarray(came, dtype=float)], found.columns[i])
     names = [*found.history_times[i][len(found.history_times[i]) - n :], *times]
-    span = (min(1 - n, 0), H)
     size, most = (7, 3) if small else (8, 5)
-    first = 1 - n
-    time_ticks(axes, (first, H), [1], lambda at: [names[p - first] for p in at], inches, size=size, most=most)
-    axes.set_xlim(*span)
+    time_ticks(axes, (1 - n, H), [1], lambda at: [names[p + n - 1] for p in at], inches, size=size, most=most)
+    axes.set_xlim(min(1 - n, 0), H)
     if small:
         axes.axvline(0.5, color="#d9d9d9", linewidth=0.8, zorder=0)

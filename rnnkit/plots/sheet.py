@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnkit import views
 from rnnkit.console import number, visible
@@ -69,7 +70,7 @@ def sheet(path: Path, height: float, width: float = WIDE) -> Iterator[Figure]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"font.family": fonts, "svg.hashsalt": "rnnkit", "svg.fonttype": "path"})
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
         yield figure
         _save(figure, path)
 
@@ -79,8 +80,27 @@ def _save(figure: Figure, path: Path) -> None:
     kind = path.suffix.lower()[1:]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn for it, which says enough
-        figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+        _settle(figure)
+        figure.savefig(
+            file, format=kind, dpi="figure", metadata={"Date": None} if kind == "svg" else {"Software": None}
+        )
     write(path, file.getvalue())
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the panels out and fix them at places of six digits: the last bits of the solver's vary from run to run."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    parts: list[Any] = figure.subfigs
+    for part in parts:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
+    for part in (figure, *parts):
+        for text in part.texts:
+            text.set_position(np.round(text.get_position(), 6))
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -214,7 +234,7 @@ def _round_places(span: tuple[int, int], text: Callable[[list[int]], list[str]])
     first, last = span
     found = []
     for share in (0.5, 0.25, 0.75):
-        centre, reach = first + share * (last - first), 0.08 * (last - first)
+        centre, reach = first + share * (last - first), 0.1 * (last - first)
         near = sorted(range(math.ceil(centre - reach), math.floor(centre + reach) + 1), key=lambda p: abs(p - centre))
         names = dict(zip(near, text(near), strict=True)) if near else {}
         found += [max(near, key=lambda p: _zeros(names[p]))] if near else []
@@ -223,7 +243,7 @@ def _round_places(span: tuple[int, int], text: Callable[[list[int]], list[str]])
 
 def _zeros(name: str) -> int:
     """How much of a time's end is zeros and ones: '2024-01-01 00:00' is round, '2024-01-08' less so."""
-    tail = re.search(r"(?:[-/. T:]?0[01])+$|0+$", name)
+    tail = re.search("0+$" if name.isdigit() else r"(?:[-/. T:]?0[01])+$", name)
     return len(tail.group()) if tail else 0
 
 
@@ -257,7 +277,7 @@ def confine(axes: Any, inner: Sequence[np.ndarray], columns: Mapping[str, np.nda
 # -- lines ----------------------------------------------------------------------------------------
 
 
-def line(axes: Any, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+def line(axes: Any, x: ArrayLike, y: ArrayLike, **style: Any) -> None:
     """A line that breaks where a value is missing; a value alone between two gaps is a dot."""
     at, values = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     axes.plot(at, values, **style)

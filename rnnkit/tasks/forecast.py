@@ -18,13 +18,14 @@ from rnnkit.nn.loss import Loss
 from rnnkit.tasks import Findings, Source
 from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
-from rnnkit.tasks.forecast_network import build_network, heads
+from rnnkit.tasks.forecast_network import build_network, gates, heads
 from rnnkit.tasks.forecast_plan import EVALUATIONS, plan_of, resolve
 from rnnkit.tasks.forecast_score import report
 from rnnkit.tasks.memory import described, peak_bytes, size_of
 from rnnkit.tasks.options import TrainOptions, plain, stored
 from rnnkit.tasks.predictor import ROWS, Predictor
-from rnnkit.tasks.windows import Frame, Pool, fill_causally
+from rnnkit.tasks.rules import weigh
+from rnnkit.tasks.windows import Pool, fill_causally
 
 BLOCK, SHARE, CELLS = 1 << 20, 24, 6
 """Bytes of a table that are read at a time, how many times as many that takes, and what each byte of the file does."""
@@ -36,7 +37,6 @@ class ForecastJob:
     """Fit on the early part of the series, select and judge on the later ones, then fit on everything."""
 
     task = "forecast"
-    stages: tuple[str, ...] = ("fit", "final")
 
     def __init__(self, series: SeriesSet, options: TrainOptions, read: int = 0) -> None:
         """``read``: bytes of the file that the series came from."""
@@ -49,10 +49,13 @@ class ForecastJob:
         self.options = plain(self.resolved)
         self.loss: Loss = self.window.head.loss
         assert self.resolved.horizon is not None
-        self.horizon = H = self.resolved.horizon
+        self.horizon, parts = self.resolved.horizon, self.parts
         n = np.array([len(v) for v in series.values])
-        self.judge_cuts, self.select_cuts = self.parts.judged(n, H), self.parts.selected(n, H)
-        self.ends = {"fit": n - 2 * self.parts.size, "select": n - self.parts.size, "final": n}
+        blocks = [f"judge {k + 1}" for k in range(parts.blocks)]
+        self.stages: tuple[str, ...] = ("fit", *blocks, "final")
+        self.ends = {"fit": parts.fit, "select": n - parts.judged, "final": n}
+        for k, name in enumerate(blocks):
+            self.ends[name] = np.where(parts.fit > 0, n - parts.judged + parts.first(k) * parts.stride, 0)
         self.pool = Pool(self.window, series.values, series.past, series.future, series.static)
 
     def network(self) -> Network:
@@ -71,21 +74,29 @@ class ForecastJob:
         assert o.dropout is not None
         root = build_network(self.window, cell, o.hidden, o.dropout, skip=self.skip)
         network = Network(root, seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
-        self._start_heads(network)
+        self._start(network)
         return network
 
-    def _start_heads(self, network: Network) -> None:
-        """Heads begin where they fit the errors of the mean of the simple forecasts."""
+    def _start(self, network: Network) -> None:
+        """Gates begin with the rules weighted by their errors, heads where they fit the errors of that mixture."""
         series, cuts = self._draw("fit", 512, 0, purpose=1)
         inputs, frame = self.pool.inputs(series, cuts)
-        above = self.pool.values(self.pool.targets(series, cuts)) - frame.level
+        y = self.pool.targets(series, cuts)
+        above = self.pool.values(np.where(self._inside(series, cuts, "fit"), y, np.nan)) - frame.level
         if not np.isfinite(above).any():
             return
-        for k, (name, scaling) in enumerate(zip(heads(network.root), self.window.scalings, strict=True)):
-            base = inputs[f"bases/{scaling}"].mean(axis=1)
-            start = self.window.head.start(above, frame.scale[:, k, None], base)
-            network.parameters.value(name)[...] = np.tile(start, self.window.patch)
+        values = network.parameters.value
+        places = zip(gates(network.root), heads(network.root), self.window.scalings, strict=True)
+        for k, (gate, head, scaling) in enumerate(places):
+            rules, scale = inputs[f"bases/{scaling}"], frame.scale[:, k, None]
+            bias, mixed = weigh(rules, above / scale, self.window.segments)
+            values(gate)[...] = bias.ravel()
+            values(head)[...] = np.tile(self.window.head.start(above, scale, mixed), self.window.patch)
         network.parameters.touch()
+
+    def _inside(self, series: np.ndarray, cuts: np.ndarray, part: str) -> np.ndarray:
+        """Which targets ``[B,H]`` of the network's windows come before the end of a part."""
+        return cuts[:, None] + np.arange(self.window.horizon) < self.ends[part][series][:, None]
 
     def _draw(self, stage: str, count: int, step: int, purpose: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Random windows (series, cut) inside a stage's part: a function of seed, stage, step and purpose."""
@@ -103,61 +114,91 @@ class ForecastJob:
         assert self.resolved.batch is not None
         series, cuts = self._draw(stage, self.resolved.batch, step)
         inputs, frame = self.pool.inputs(series, cuts)
-        return Batch(inputs, *self._target(series, cuts, frame, self.ends[stage]))
-
-    def _target(
-        self, series: np.ndarray, cuts: np.ndarray, frame: Frame, ends: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled targets before ``ends`` and their weights, in the shape of the loss."""
         y = self.pool.targets(series, cuts)
-        real = np.isfinite(y) & (cuts[:, None] + np.arange(self.window.horizon) < ends[series][:, None])
-        return self.pool.examples(y, real, frame)
+        return Batch(inputs, *self.pool.examples(y, np.isfinite(y) & self._inside(series, cuts, stage), frame))
 
     def select(self, network: Network) -> float:
-        series, cuts = self._windows(self.select_cuts)
+        """Error of the middle forecast, scaled: bands can be stretched afterwards, the middle cannot.
+
+        Of quantiles half the absolute error, as the pinball loss has it, of a mean the squared one.
+        """
+        series, cuts = self._windows(self.parts.select)
+        predict, middle = Predictor(network, self.pool), self.window.quantiles.index(0.5)
         total = count = 0.0
         for i in range(0, len(cuts), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
-            inputs, frame = self.pool.inputs(*rows)
-            target, weight = self._target(*rows, frame, self.ends["select"])
-            y, _ = network.forward(inputs)
-            points = float(weight.sum())
-            total, count = total + points * self.loss(y, target, weight)[0], count + points
+            answer, frame = predict.framed(*rows)
+            error = np.abs(self.pool.values(self.pool.targets(*rows)) - answer[:, :, middle]) / frame.scale[:, :1]
+            known = self._inside(*rows, "select") & np.isfinite(error)
+            total += float(np.sum(np.where(known, error**2 if self.window.output == "mean" else 0.5 * error, 0.0)))
+            count += float(known.sum())
         return total / max(count, 1.0)
 
-    def judge(self, network: Network) -> dict[str, Any]:
-        S, H = len(self.series), self.horizon
+    def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
+        """Forecasts of the windows that a stage judges; with the last of them, their scores."""
+        selected, judged = self._windows(self.parts.select), self._windows(self.parts.judge)
+        predict = Predictor(network, self.pool, horizon=self.horizon)
+        kept = report.get("kept", {})
+        if stage == "fit":
+            kept = {"select": predict.scaled(*selected).tolist(), "judge": []}
+        if stage != "fit" or not self.parts.blocks:
+            rows = self._judged_by(stage)
+            kept = {
+                **kept,
+                "judge": [*kept["judge"], [rows.tolist(), predict.scaled(*(p[rows] for p in judged)).tolist()]],
+            }
+        if len(kept["judge"]) < max(1, self.parts.blocks):
+            return {**report, "kept": kept}
+        return self._scores(kept, selected, judged)
+
+    def _judged_by(self, stage: str) -> np.ndarray:
+        """Numbers of the windows that a stage judges."""
+        number = np.concatenate([np.arange(len(c)) for c in self.parts.judge])
+        if not self.parts.blocks:
+            return np.arange(len(number))
+        block = self.stages.index(stage) - 1
+        last = self.parts.first(block + 1)
+        return np.flatnonzero((self.parts.first(block) <= number) & (number < last))
+
+    def _scores(
+        self, kept: dict[str, Any], selected: tuple[np.ndarray, np.ndarray], judged: tuple[np.ndarray, np.ndarray]
+    ) -> dict[str, Any]:
+        """What the judged windows tell, their bands held to those selected on; and the bands held to both."""
+        H, quantiles = self.horizon, self.window.quantiles
+        judged_on = [(v, c) for v, c in zip(self.series.values, self.parts.judge, strict=True) if len(c)]
+        values, cuts = zip(*judged_on, strict=True)
+        before, answer = np.array(kept["select"]), np.empty((len(judged[0]), H, len(quantiles)))
+        for rows, part in kept["judge"]:
+            answer[rows] = part
+        calibration = self._calibration(before, *selected, self.ends["select"])
+        restored = self.pool.restored(calibration(answer, quantiles))
+        found = report(lambda *_: restored, quantiles, values, cuts, H, self.window.periods)
+        known = [np.concatenate(pair) for pair in zip((before, *selected), (answer, *judged), strict=True)]
+        found["calibration"] = msgspec.to_builtins(self._calibration(known[0], known[1], known[2], self.ends["final"]))
+        S, count = int((self.parts.fit > 0).sum()), max(map(len, self.parts.judge))
         many = f" of each of {S} series" if S > 1 else ""
-        count = len(self.judge_cuts[0])
-        part = f"last {self.parts.size} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
-        selected, judged = self._windows(self.select_cuts), self._windows(self.judge_cuts)
-        predict = Predictor(network, self.pool, horizon=H)
-        predict.calibration = self._calibration(predict, *selected, self.ends["select"])
-        found = report(predict, self.pool, self.series.values, self.judge_cuts)
-        both = [np.concatenate(pair) for pair in zip(selected, judged, strict=True)]
-        found["calibration"] = msgspec.to_builtins(self._calibration(predict, both[0], both[1], self.ends["final"]))
+        part = f"last {self.parts.judged} points{many}" + (f", {count} windows of {H}" if count > 1 else "")
         return {"part": part, **found}
 
     def _windows(self, cuts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Windows (series, cut) of the origins of each series."""
         return np.repeat(np.arange(len(cuts)), [len(c) for c in cuts]), np.concatenate(cuts).astype(np.int64)
 
-    def _calibration(self, predict: Predictor, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
-        """The bands of a predictor made to hold on these windows, as far as they lie before ``ends``."""
+    def _calibration(self, answer: np.ndarray, series: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> Calibration:
+        """The bands of forecasts made to hold on these windows, as far as they lie before ``ends``."""
         inside = cuts[:, None] + np.arange(self.horizon) < ends[series][:, None]
         actual = self.pool.values(np.where(inside, self.pool.targets(series, cuts, self.horizon), np.nan))
-        quantiles = self.window.quantiles
         # Windows of one series that overlap tell little more than one, and series that share their time move together.
         apart = np.ptp(ends[series] - cuts) / self.horizon + 1
-        independent = math.sqrt(len(self.series)) * apart
-        return calibrate(actual, predict.scaled(series, cuts), quantiles, independent)
+        independent = math.sqrt(len(np.unique(series))) * apart
+        return calibrate(actual, answer, self.window.quantiles, independent)
 
     def last_stage(self, best_step: int) -> tuple[int, int]:
         return self.plan.steps, max(best_step, 1)
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
         spare = seconds - EVALUATIONS * per_select
-        steps = int(np.clip(spare / (2.1 * per_step), 10, 5 * self.plan.steps))
+        steps = int(np.clip(spare / (1.05 * len(self.stages) * per_step), 10, 5 * self.plan.steps))
         self.resolved = msgspec.structs.replace(self.resolved, steps=steps)
         self.options = plain(self.resolved)
         self.plan = plan_of(self.resolved, self.plan.tolerance)
@@ -166,7 +207,7 @@ class ForecastJob:
     def memory(self, network: Network) -> int:
         """Bytes that a training with this network takes at most."""
         assert self.resolved.batch is not None
-        w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.select_cuts)))
+        w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.parts.select)))
         took = SHARE * min(self.read, BLOCK) + CELLS * self.read
         data = sum(a.nbytes for a in (pool.flat, pool.raw, pool.past, pool.future))
         answer = 8 * len(w.scalings) * w.horizon * w.outputs  # bytes of a forecast in float64
@@ -190,9 +231,10 @@ class ForecastJob:
         s = self.series
         facts = Facts(
             self.window, s.freq.to_dict(), s.time_name, s.id_name, s.names, s.targets, s.past_names, s.future_names,
-            s.static_names, len(self.judge_cuts[0]), self.resolved.gaps, self._found(report), self.horizon,
+            s.static_names, max(map(len, self.parts.judge)), self.resolved.gaps, self._found(report), self.horizon,
+            s.columns,
         )  # fmt: skip
-        shown = {name: value for name, value in report.items() if name != "calibration"}
+        shown = {k: v for k, v in report.items() if k != "calibration"} if "metrics" in report else {}
         return ModelMeta(self.task, network.describe(), msgspec.to_builtins(facts), stored(self.options), shown)
 
     def _found(self, report: dict[str, Any]) -> Calibration:

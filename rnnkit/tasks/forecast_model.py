@@ -14,14 +14,14 @@ from rnnkit.data.frequency import Frequency
 from rnnkit.data.series import GAPS, SeriesSet
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Dropout, Network, Recurrent, Take
+from rnnkit.nn import Dropout, Network, Recurrent, Take, Tape
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks import Forecast, Source
+from rnnkit.tasks.backtest import Settings, Shape, backtest, record, rolling_origins
 from rnnkit.tasks.conformal import Calibration
 from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
 from rnnkit.tasks.forecast_network import build_network
-from rnnkit.tasks.forecast_score import origins, report
-from rnnkit.tasks.intervals import BANDS
+from rnnkit.tasks.intervals import BANDS, COLUMNS
 from rnnkit.tasks.outlook import as_forecast, check_horizon, check_lengths, chosen, say_unknown, template
 from rnnkit.tasks.predictor import Predictor
 from rnnkit.tasks.windows import QUANTILES, SCALINGS, Pool, Window
@@ -43,6 +43,7 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True):
     gaps: str
     calibration: Calibration
     horizon: int  # steps to forecast when nothing else is said; the network's own may be fewer
+    columns: list[str] = []  # all that the table had, in its order
 
 
 def stamps(times: np.ndarray) -> np.ndarray:
@@ -145,7 +146,7 @@ class ForecastModel:
             times = [t.astype("datetime64[us]") for t in times]
         known = SeriesSet(
             f.ids, f.targets, values, past, f.past_names, times, f.time_name, f.id_name, self.freq, future,
-            f.future_names, static=self._data["data.static"], static_names=f.static_names,
+            f.future_names, static=self._data["data.static"], static_names=f.static_names, columns=f.columns,
         )  # fmt: skip
         return History(known, filled)
 
@@ -182,45 +183,54 @@ class ForecastModel:
         """
         H = check_horizon(horizon, self.facts.horizon)
         history = self.known() if source is None else go_on(self.known(), source, self.facts.gaps, self.window)
-        return template(history.series, H)
+        return template(history.series, H, self.facts.columns)
 
-    def answer(self, history: History, horizon: int) -> np.ndarray:
+    def answer(self, history: History, horizon: int, tape: Tape | None = None) -> np.ndarray:
         """Quantiles ``[S,horizon,Q]`` of the points after each series, in the file's units."""
         cuts = np.array([len(v) for v in history.series.values])
-        return self.predictor(history.series, horizon, history.filled)(np.arange(len(cuts)), cuts)
+        return self.predictor(history.series, horizon, history.filled, tape)(np.arange(len(cuts)), cuts)
 
-    def predictor(self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None) -> Predictor:
+    def predictor(
+        self, series: SeriesSet, horizon: int, filled: list[np.ndarray] | None = None, tape: Tape | None = None
+    ) -> Predictor:
         """Forecasts of windows of these series."""
         pool = Pool(self.window, series.values, series.past, series.future, series.static, filled)
-        return Predictor(self.network, pool, self.facts.calibration, horizon)
+        return Predictor(self.network, pool, self.facts.calibration, horizon, tape)
 
     def evaluate(
-        self, source: Source, *, folds: int | None = None, stride: int | None = None, **options: Any
+        self,
+        source: Source,
+        *,
+        folds: int | None = None,
+        stride: int | None = None,
+        by: Sequence[str] = (),
+        keep: bool = False,
+        **options: Any,
     ) -> dict[str, Any]:
-        """Rolling-origin backtest over the end of ``source``, without refitting, beside the baselines."""
+        """Rolling-origin backtest over the end of ``source`` beside the baselines.
+
+        ``by``: "series" and "step" add the metrics of each; ``keep`` adds the forecasts themselves, as ``backtest``
+        and the ``data`` that they are of; other options are those of ``backtest.Settings``.
+        """
         began = time.monotonic()
-        series, H = self.read(source), self.window.horizon
-        step = stride or H
-        shortest = min(len(v) for v in series.values)
-        room = (shortest - H - self.window.minimum) // step + 1
-        if room < 1:
-            raise DataError(
-                f"at least {H + self.window.minimum} points are needed to score a forecast of {H}, found {shortest}; "
-                "give a longer series"
-            )
-        if folds is not None and folds > room:
-            raise UsageError(
-                f"--folds is at most {room} for {shortest} points, horizon {H} and stride {step}, not {folds}"
-            )
-        count = folds or min(room, self.facts.folds)
-        cuts = [origins(len(v), H, count, step) for v in series.values]
-        pool = Pool(self.window, series.values, series.past, series.future, series.static)
-        result = report(Predictor(self.network, pool, self.facts.calibration), pool, series.values, cuts)
-        part = f"{count} origin{'s' if count > 1 else ''} {step} apart, {H} points each, {len(series)} series"
-        notices, seen = list(series.notices), self._trained_on(series, cuts)
+        series, settings = self.read(source), Settings(**options)
+        shape = Shape(self.facts.horizon, self.window.minimum, self.window.periods, self.window.quantiles)
+        step = stride or shape.horizon
+        cuts = rolling_origins(series, shape, folds, step, self.facts.folds)
+        scored, notices = backtest(series, self.predictor(series, shape.horizon), cuts, shape, settings, keep)
+        count, S = len(cuts[0]), len(series)
+        apart = f"origins {step} apart" if count > 1 else "origin"
+        part = f"{count} {apart}, {shape.horizon} points each, {S} series"
+        seen = settings.refit is None and self._trained_on(series, cuts)
         if seen:
             notices.append("these points were trained on; the figures printed by the training are the honest ones")
-        return {"part": part, **result, "in_sample": seen, "notices": notices, "seconds": time.monotonic() - began}
+        found = {"part": part, **scored.report(), "in_sample": seen, "notices": [*series.notices, *notices]}
+        found |= {"by_series": scored.by_series(series.labels)} if "series" in by else {}
+        found |= {"by_step": scored.by_step()} if "step" in by else {}
+        found |= (
+            {"backtest": record(scored, series, {**COLUMNS, 0.5: self.window.middle}), "data": series} if keep else {}
+        )
+        return {**found, "seconds": time.monotonic() - began}
 
     def _trained_on(self, series: SeriesSet, cuts: list[np.ndarray]) -> bool:
         """Whether a scored point lies before the end of the training data of its series.
@@ -229,9 +239,10 @@ class ForecastModel:
         Without a column of times only such an agreement tells.
         """
         ours = self.known().series
-        at = {name: i for i, name in enumerate(ours.names)}
-        for name, values, times, cut in zip(series.names, series.values, series.times, cuts, strict=True):
-            if name not in at:
+        at = {one: i for i, one in enumerate(zip(ours.names, ours.targets, strict=True))}
+        given = zip(series.names, series.targets, strict=True)
+        for name, values, times, cut in zip(given, series.values, series.times, cuts, strict=True):
+            if name not in at or not len(cut):
                 continue
             old, new = stamps(ours.times[at[name]]), stamps(times)
             _, i, j = np.intersect1d(old, new, return_indices=True)
@@ -247,7 +258,7 @@ class ForecastModel:
 
     def measure(self, source: Source) -> tuple[str, dict[str, float]]:
         """The metrics of ``evaluate``."""
-        found = self.evaluate(source)
+        found = self.evaluate(source, against="simple")
         return found["part"], found["metrics"]
 
     def sample(self) -> Source:

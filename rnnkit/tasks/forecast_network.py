@@ -42,8 +42,8 @@ def build_network(w: Window, cell: dict[str, Any], hidden: int, dropout: float, 
 def _member(w: Window, scaling: str, cell: dict[str, Any], hidden: int, dropout: float, skip: bool) -> Layer:
     """Patches → recurrent code → gate over simple forecasts + correction decoded from the code (+ linear map).
 
-    The gate starts at equal weights and everything else at zero, so training starts from the mean of the simple
-    forecasts.
+    The gate's weights start at zero, its bias where ``rules.weigh`` puts it, and the corrections at zero: training
+    starts from a mixture of the simple forecasts that is the same for every window.
     """
     patches, segments, window, bases = (f"{part}/{scaling}" for part in ("patches", "segments", "window", "bases"))
     H, N, outputs = w.horizon, w.segments, w.outputs
@@ -66,6 +66,11 @@ def _member(w: Window, scaling: str, cell: dict[str, Any], hidden: int, dropout:
         mixed.append(Chain((Take(window), Dense(w.context, H, init_name="zeros"), Reshape((H, 1)))))
     middle = Chain((Sum(tuple(mixed)), Share(w.head.moving)))
     return Chain((At(patches, encoder), Sum((decoded, middle))))
+
+
+def gates(root: Layer) -> list[str]:
+    """Names of the biases ``[rules·N]`` of the gates, one per member."""
+    return [f"{path}.b" for path, layer in root.walk() if isinstance(layer, Mixture)]
 
 
 def heads(root: Layer) -> list[str]:

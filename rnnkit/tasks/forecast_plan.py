@@ -14,7 +14,7 @@ from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks.options import TrainOptions
-from rnnkit.tasks.parts import Parts, share
+from rnnkit.tasks.origins import Parts, judge_origins
 from rnnkit.tasks.windows import QUANTILES, SCALINGS, Scaling, Window
 
 EVALUATIONS = 15
@@ -56,25 +56,32 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
     patch = _patch(season, horizon)
     least = max(season, 4)
     _drop_short(series, horizon, least, notices)
-    parts = share(np.array([len(v) for v in series.values]), horizon, least, options.val)
-    held_out = 2 * parts.size
-    held = len(series) * max(1.0, parts.size / horizon)  # windows that do not overlap
-    fit = max(len(v) for v in series.values) - held_out
+    parts = judge_origins([len(v) for v in series.values], horizon, options.val, least)
+    held = sum(map(len, parts.select)) * parts.stride / horizon  # about so many windows that do not overlap
+    if parts.ahead < horizon:
+        notices.append(
+            f"{parts.ahead} of the {horizon} steps ahead are judged; to fit, select and judge all of them would need "
+            f"{least + 3 * horizon} points"
+        )
+    few = int((parts.fit == 0).sum())
+    if few:
+        notices.append(f"{few} of {len(series)} series are too short to be judged and only join the last fit")
+    fit = int(parts.fit.max())
     context, patch = _context(options.context, periods, horizon, patch, median, fit, notices)
     for long in [p for p in periods if p > context]:
         notices.append(f"the season of {long} steps is longer than the context of {context} and is not used")
         periods = [p for p in periods if p != long]
     points = sum(len(v) for v in series.values)
     large = points > LARGE
-    windows = sum(max(0, len(v) - held_out - horizon - context // 2) for v in series.values)
+    windows = int(np.maximum(parts.fit - horizon - context // 2, 0).sum())
     hidden = options.hidden or 64
     layers = options.layers or (2 if large else 1)
     batch = options.batch or (256 if large else 64)
     steps = options.steps or (
-        max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else (1000 if large else 300)
+        max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else _steps(points, context + horizon)
     )
     lr = options.lr or {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3}.get(options.optimizer, 5e-2)
-    dropout = options.dropout if options.dropout is not None else 0.0
+    dropout = options.dropout if options.dropout is not None else 0.2 if points <= 2000 else 0.1
     settled = msgspec.structs.replace(
         options, task="forecast", hidden=hidden, layers=layers, batch=batch, steps=steps, lr=lr, dropout=dropout,
         context=context, horizon=horizon, season=",".join(map(str, periods)) or "none", time=series.time_name,
@@ -82,7 +89,7 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         id=series.id_name, past=series.past_names, future=series.future_names, static=series.static_columns,
         epochs=None,
     )  # fmt: skip
-    fitted = [v[: len(v) - held_out] for v in series.values]
+    fitted = [v[:n] for v, n in zip(series.values, parts.fit, strict=True)]
     counts = OUTPUTS[options.output].counts
     if counts:
         _need_counts(series, options.output)
@@ -96,14 +103,14 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         list(QUANTILES),
         options.output,
         [SCALINGS[k % len(SCALINGS)] for k in range(options.members)],
-        _scaling([p[: len(p) - held_out] for p in series.past]),
-        _scaling([f[: len(v) - held_out] for f, v in zip(series.future, series.values, strict=True)]),
+        _scaling([p[:n] for p, n in zip(series.past, parts.fit, strict=True)]),
+        _scaling([f[:n] for f, n in zip(series.future, parts.fit, strict=True)]),
         _scaling([series.static]),
         *_level(fitted, floor),
         spread=spread(np.concatenate(fitted)),
     )
     skip = windows > 0.2 * context * horizon
-    return Settled(settled, window, plan_of(settled, NOISE / math.sqrt(held)), parts, skip)
+    return Settled(settled, window, plan_of(settled, NOISE / math.sqrt(max(held, 1.0))), parts, skip)
 
 
 def plan_of(options: TrainOptions, tolerance: float) -> Plan:
@@ -160,6 +167,13 @@ def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: lis
     return periods[:2]
 
 
+def _steps(points: int, span: int) -> int:
+    """Steps of training: few for few points, which are soon learned by heart; more where windows are short."""
+    if points <= LARGE:
+        return round(300 * math.sqrt(max(1.0, points / 2000)))
+    return round(min(max(1000 * 384 / span, 1000), 2000))
+
+
 def _horizon(periods: list[int], median: int) -> int:
     """One season where that is a usual distance, else 24 steps; at most an eighth of the data."""
     wanted = 24
@@ -195,10 +209,13 @@ def _drop_short(series: SeriesSet, horizon: int, minimum: int, notices: list[str
 def _context(
     wanted: int | None, periods: list[int], horizon: int, patch: int, median: int, fit: int, notices: list[str]
 ) -> tuple[int, int]:
-    """(context, patch): whole patches; by default two long seasons or four horizons, at most 0.4 of the data."""
-    context = wanted or max(
-        min(max(2 * periods[-1] if periods else 0, 4 * horizon), int(0.4 * median), 2048), periods[0] if periods else 1
-    )
+    """(context, patch): whole patches; by default two long seasons or four horizons, at most 0.4 of the data.
+
+    Where there is a season eight horizons, if they are at most a quarter of the data: a trend shows beside it then.
+    """
+    seasons, quarter = (2 * periods[-1], median // 4) if periods else (0, 0)
+    wished = max(min(max(seasons, 4 * horizon), int(0.4 * median)), min(8 * horizon, quarter))
+    context = wanted or max(min(wished, 2048), periods[0] if periods else 1)
     room = max(fit - horizon, fit // 2)
     if context > room:
         if wanted:
@@ -228,7 +245,7 @@ def _need_counts(series: SeriesSet, output: str) -> None:
         if wrong.size:
             at = series.freq.format(times[wrong[:1]])[0]
             raise UsageError(
-                f"--output {output} is for counts, whole numbers of at least 0, and {label} is {v[wrong[0]]:g} at {at}; "
+                f"--output {output} is for counts, whole numbers from 0 on, and {label} is {v[wrong[0]]:g} at {at}; "
                 "choose another output"
             )
 

@@ -16,6 +16,7 @@ from rnnkit.data.moments import Stamp
 from rnnkit.data.rows import Layout, Row, RowReader
 from rnnkit.data.series import SeriesSet
 from rnnkit.errors import DataError
+from rnnkit.nn import Tape
 from rnnkit.tasks.continuation import GOES_ON, History, is_even
 from rnnkit.tasks.intervals import BANDS, check_levels, interval_columns
 from rnnkit.tasks.outlook import check_horizon
@@ -122,8 +123,7 @@ class Stream:
         self.model, self.window, self.freq = model, model.window, model.freq
         self.horizon = check_horizon(horizon or 1, model.facts.horizon)
         self.interval, self.anomaly = check_levels(interval), check_levels([anomaly])[0]
-        Q = self.window.quantiles
-        self.columns = list(interval_columns(np.ones((1, 1, max(1, len(Q)))), Q, self.interval))
+        self.columns = list(self._bands(np.ones((1, 1, len(self.window.quantiles))), self.interval))
         known = model.known()
         self.stored, self.stored_filled = known.series, known.filled
         own = self.stored
@@ -131,9 +131,11 @@ class Stream:
         self.at = {(name, target): i for i, (name, target) in enumerate(zip(own.names, own.targets, strict=True))}
         texts = list(dict.fromkeys(name.partition("=")[0] for name in own.static_names))
         numbers = [*self.targets, *own.past_names, *own.future_names]
-        self.reader = RowReader(Layout(own.time_name, own.id_name, numbers, texts, self.freq, frozenset(own.names)))
+        layout = Layout(own.time_name, own.id_name, numbers, texts, self.freq, frozenset(own.names), own.columns)
+        self.reader = RowReader(layout)
         self.in_order = self.gaps == "keep" or not is_even(self.stored)
         self.tracks: dict[str, Track] = {}
+        self.tape = Tape(training=False)
         self.notices: list[str] = []
         self.said: set[str] = set()
 
@@ -164,7 +166,7 @@ class Stream:
             track.join(self.window.context)
         after = self._ready(track)
         asked = [*before.values(), *after.values()]
-        steps = self._steps_ahead(self.model.answer(self._history(asked), self.horizon)) if asked else []
+        steps = self._steps_ahead(self.model.answer(self._history(asked), self.horizon, self.tape)) if asked else []
         expected = dict(zip(before, steps, strict=False))
         coming = dict(zip(after, steps[len(before) :], strict=True))
         return [
@@ -310,11 +312,13 @@ class Stream:
     def _steps_ahead(self, answer: np.ndarray) -> list[list[dict[str, float]]]:
         """Quantiles ``[S,H,Q]`` as columns of each step of each series, the edges for anomalies among them."""
         levels = [*self.interval, *({self.anomaly} - {*self.interval})]
-        found = interval_columns(
-            answer[:, : self.horizon], self.window.quantiles, levels, log=self.window.log_floor > 0
-        )  # fmt: skip
+        found = self._bands(answer[:, : self.horizon], levels)
         rows = zip(*(values.tolist() for values in found.values()), strict=True)
         return [[dict(zip(found, step, strict=True)) for step in zip(*row, strict=True)] for row in rows]
+
+    def _bands(self, answer: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        window = self.window
+        return interval_columns(answer, window.quantiles, levels, log=window.log_floor > 0, middle=window.middle)
 
     def _reply(
         self, row: Row, track: Track, k: int, value: float, expected: dict[str, float], coming: list[dict[str, float]]
@@ -335,9 +339,9 @@ class Stream:
 
     def _score(self, value: float, expected: dict[str, float]) -> float:
         """How many times as far from the median as the edge of the band on its side a value lies; NaN if unknown."""
-        if value != value or "median" not in expected:
+        if value != value or not expected:
             return np.nan
-        middle = expected["median"]
+        middle = expected[self.window.middle]
         edge = expected[f"{'hi' if value > middle else 'lo'}{self.anomaly:g}"]
         return abs(value - middle) / max(abs(edge - middle), FLOOR * abs(middle), TINY)
 

@@ -13,6 +13,8 @@ from rnnkit.errors import UsageError
 NORMAL = NormalDist()
 BANDS = (80.0, 95.0)
 """Percent that the bands hold when nothing else is asked for."""
+COLUMNS: dict[float, str] = {0.025: "lo95", 0.1: "lo80", 0.5: "median", 0.9: "hi80", 0.975: "hi95"}
+"""Level of a trained quantile → its column."""
 
 
 def check_levels(wanted: Sequence[float]) -> list[float]:

@@ -166,7 +166,7 @@ class LanguageJob:
         """Nats per token over the selecting pieces, read side by side."""
         return float(token_nats(network, self.selection, self.vocabulary.size).mean())
 
-    def judge(self, network: Network) -> dict[str, Any]:
+    def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
         size, ids = self.vocabulary.size, self.ids["judge"]
         characters = sum(part.stop - part.start for part in self.slices["judge"])
         scores = per_character(float(text_nats(network, self.tail, ids, size).sum()), characters)

@@ -66,27 +66,37 @@ def say_unknown(series: SeriesSet, horizon: int) -> None:
         )
 
 
-def template(series: SeriesSet, horizon: int) -> dict[str, list[str]]:
-    """The rows after each series as columns of text: ids, times, inputs known in advance as far as they are, targets.
+def template(series: SeriesSet, horizon: int, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The rows after each series by column of text: names, times, inputs known in advance as far as they are.
 
-    What is to be filled in is empty, and so are the targets.
+    What is to be filled in is empty, and so are targets. ``columns``: those of the training, whose order is kept so
+    that the rows may be added to its file; constant inputs are filled in, all others are empty.
     """
     time, ids = series.time_name or "t", series.id_name
-    columns: dict[str, list[str]] = {
-        name: [] for name in (ids, time, *series.future_names, *series.target_names) if name
-    }
+    named = [*([ids] if ids is not None else []), time, *series.future_names, *series.target_names]
+    order = list(columns) if set(named) <= set(columns) else named
     first = {name: i for i, name in reversed(list(enumerate(series.names)))}
+    rows: list[dict[str, str]] = []
     for name, i in sorted(first.items(), key=lambda pair: pair[1]):
         known = series.future[i][len(series.values[i]) :][:horizon]
-        columns[time] += series.freq.format(series.freq.future(series.times[i][-1], horizon))
-        if ids is not None:
-            columns[ids] += [name] * horizon
-        for k, column in enumerate(series.future_names):
-            given = [f"{value:.15g}" for value in known[:, k].tolist()]
-            columns[column] += given + [""] * (horizon - len(given))
-        for target in series.target_names:
-            columns[target] += [""] * horizon
-    return columns
+        constant = _constants(series, i)
+        for h, at in enumerate(series.freq.format(series.freq.future(series.times[i][-1], horizon))):
+            given = dict(zip(series.future_names, known[h].tolist(), strict=True)) if h < len(known) else {}
+            row = {column: f"{value:.15g}" for column, value in given.items()}
+            rows.append(constant | row | {time: at} | ({ids: name} if ids is not None else {}))
+    return {column: [row.get(column, "") for row in rows] for column in order}
+
+
+def _constants(series: SeriesSet, i: int) -> dict[str, str]:
+    """What is constant of a series, by column, as its table had it."""
+    found: dict[str, str] = {}
+    for name, value in zip(series.static_names, series.static[i].tolist(), strict=True):
+        column, words, word = name.partition("=")
+        if words and value == 1.0:
+            found[column] = word
+        elif not words and value == value:
+            found[column] = f"{value:.15g}"
+    return found
 
 
 def as_forecast(series: SeriesSet, answer: np.ndarray, window: Window, interval: Sequence[float]) -> Forecast:

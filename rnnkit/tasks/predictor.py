@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.nn import Network
+from rnnkit.nn import Network, Tape
 from rnnkit.tasks.conformal import Calibration
-from rnnkit.tasks.windows import Pool
+from rnnkit.tasks.windows import Frame, Pool
 
 ROWS = 1024
 """Windows per pass."""
@@ -26,6 +26,7 @@ class Predictor:
     pool: Pool
     calibration: Calibration = field(default_factory=Calibration)
     horizon: int = 0  # 0 is the network's own
+    tape: Tape | None = None  # whose buffers to use again, where passes are many and small
 
     def __post_init__(self) -> None:
         self.horizon = self.horizon or self.pool.window.horizon
@@ -39,13 +40,15 @@ class Predictor:
         parts = []
         for i in range(0, len(series), ROWS):
             rows = series[i : i + ROWS], cuts[i : i + ROWS]
-            parts.append(self._recursive(*rows) if several else self._direct(self.pool, *rows)[:, : self.horizon])
+            parts.append(self._recursive(*rows) if several else self.framed(*rows)[0][:, : self.horizon])
         return np.concatenate(parts)
 
-    def _direct(self, pool: Pool, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    def framed(self, series: np.ndarray, cuts: np.ndarray, pool: Pool | None = None) -> tuple[np.ndarray, Frame]:
+        """``scaled`` for the network's own horizon and some windows, and where they lie."""
+        pool = pool or self.pool
         inputs, frame = pool.inputs(series, cuts)
-        z, _ = self.network.forward(inputs)
-        return pool.joined(z, frame)
+        z, _ = self.network.forward(inputs, tape=self.tape)
+        return pool.joined(z, frame), frame
 
     def _recursive(self, series: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         """One horizon of the network after the other, each from the medians of those before it."""
@@ -54,7 +57,7 @@ class Predictor:
         middle, parts = window.quantiles.index(0.5), []
         unsure = np.zeros((len(series), 1, len(window.quantiles)))
         for done in range(0, self.horizon, window.horizon):
-            y = self._direct(pool, every, np.full(len(series), done))
+            y, _ = self.framed(every, np.full(len(series), done), pool)
             above = y - y[:, :, middle, None]
             y = y[:, :, middle, None] + np.sign(above) * np.hypot(above, unsure)
             pool.go_on(done, pool.restored(y[:, :, middle]))

@@ -1,119 +1,17 @@
-"""The honest opponents: forecasts without learning, and a Kneser–Ney n-gram model of tokens.
-
-Every forecast takes the history [n] (NaN where missing), the horizon H and the season m in steps, and gives [H].
-"""
+"""A Kneser–Ney n-gram model of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rnnkit.errors import DataError
 
 Floats = NDArray[np.float64]
 Longs = NDArray[np.int64]
-
-
-def _known(history: ArrayLike) -> tuple[Floats, Longs]:
-    """The history as float64 and the indices of its values."""
-    y = np.asarray(history, dtype=np.float64)
-    at = np.flatnonzero(~np.isnan(y))
-    if not at.size:
-        raise DataError("expected a history with at least one value, found none; give a longer one")
-    return y, at
-
-
-def naive(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """The last value, repeated."""
-    y, at = _known(history)
-    return np.full(horizon, y[at[-1]])
-
-
-def mean(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """The mean of the history, repeated."""
-    y, at = _known(history)
-    return np.full(horizon, y[at].mean())
-
-
-def drift(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """The straight line through the first and the last value, continued."""
-    y, at = _known(history)
-    slope = (y[at[-1]] - y[at[0]]) / max(at[-1] - at[0], 1)
-    return y[at[-1]] + slope * (np.arange(1, horizon + 1) + len(y) - 1 - at[-1])
-
-
-def seasonal_naive(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """The value one season earlier; where that is missing, the season before it, in the end the last value."""
-    return _seasonal(history, horizon, m, 1)
-
-
-def seasonal_mean(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """The mean at the same phase over the last four seasons (fewer where the history is shorter)."""
-    return _seasonal(history, horizon, m, 4)
-
-
-def _seasonal(history: ArrayLike, horizon: int, m: int, seasons: int) -> Floats:
-    y, at = _known(history)
-    short = -len(y) % m
-    table = np.concatenate([np.full(short, np.nan), y]).reshape(-1, m)
-    profile = np.full(m, y[at[-1]])
-    for phase in range(m):
-        own = table[:, phase]
-        own = own[~np.isnan(own)]
-        if own.size:
-            profile[phase] = own[-seasons:].mean()
-    return np.resize(profile, horizon)
-
-
-def naive2(history: ArrayLike, horizon: int, m: int = 1) -> Floats:
-    """M4's reference: the last value of the seasonally adjusted series, with the seasonality put back.
-
-    Adjusted only if at least three seasons are there and the autocorrelation at m passes a 90 % test; by classical
-    multiplicative decomposition, or additive where values are not all positive (M4 had none such).
-    Makridakis, Spiliotis & Assimakopoulos 2020, with the test of the competition's published scripts.
-    """
-    y, at = _known(history)
-    if m < 2 or not _is_seasonal(y[at[0] :], m):
-        return naive(y, horizon)
-    whole = np.interp(np.arange(len(y)), at, y[at])
-    multiply = bool(whole.min() > 0)
-    weights = np.ones(m) / m if m % 2 else np.concatenate([[0.5], np.ones(m - 1), [0.5]]) / m
-    half = m // 2
-    trend = np.convolve(whole, weights, "valid")
-    inner = whole[half : half + len(trend)]
-    ratio = inner / trend if multiply else inner - trend
-    phase = np.arange(half, half + len(trend)) % m
-    figure = np.bincount(phase, ratio, m) / np.bincount(phase, minlength=m)
-    figure = figure / figure.mean() if multiply else figure - figure.mean()
-    last, ahead = figure[at[-1] % m], figure[np.arange(len(y), len(y) + horizon) % m]
-    return y[at[-1]] / last * ahead if multiply else y[at[-1]] - last + ahead
-
-
-def _is_seasonal(y: Floats, m: int) -> bool:
-    """M4's test: |r_m| > 1.645 √((1 + 2 Σ_{i<m} r_i²) / n), r the autocorrelation, n at least 3 m."""
-    n = len(y)
-    if n < 3 * m:
-        return False
-    known = ~np.isnan(y)
-    x = np.where(known, y - y[known].mean(), 0.0)
-    variance = x @ x
-    if variance <= 0:
-        return False
-    r = np.array([x[k:] @ x[:-k] for k in range(1, m + 1)]) / variance
-    return bool(abs(r[-1]) > 1.645 * np.sqrt((1 + 2 * np.sum(r[:-1] ** 2)) / known.sum()))
-
-
-FORECASTS: dict[str, Callable[[ArrayLike, int, int], Floats]] = {
-    "naive": naive,
-    "seasonal naive": seasonal_naive,
-    "seasonal mean": seasonal_mean,
-    "drift": drift,
-    "mean": mean,
-    "naive2": naive2,
-}
 
 
 class NGram:
