@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rnnkit
+from rnnkit import api
 from rnnkit.data import blocks, tables
 from rnnkit.data.blocks import Odd
 from rnnkit.data.columns import Column, NumberColumn, TextColumn, TimeColumn, WordColumn
@@ -228,6 +229,15 @@ def test_progress_is_said_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) > 5
     assert calls[-1] == (len(content), len(content))
     assert all(a[0] < b[0] for a, b in pairwise(calls))
+
+
+def test_the_progress_of_reading_comes_through_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "y.csv"
+    path.write_text("t,y\n" + "".join(f"{t},{t * t % 13}\n" for t in range(20_000)))
+    for work in (api.prepare, api.check):
+        calls: list[tuple[int, int]] = []
+        work(path, api.make_options({"steps": 1}), lambda done, whole: calls.append((done, whole)))
+        assert calls[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 MEASURE = """

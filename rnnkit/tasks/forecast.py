@@ -15,7 +15,7 @@ from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.nn.loss import Loss
-from rnnkit.tasks import Findings, Source
+from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
 from rnnkit.tasks.forecast_network import build_network, gates, heads
@@ -266,21 +266,21 @@ def recognises(source: Source) -> str:
     return "a table with columns" if looks_like_table(source) else ""
 
 
-def _read(source: Source, options: TrainOptions) -> SeriesSet:
+def _read(source: Source, options: TrainOptions, reading: Reading | None) -> SeriesSet:
     return read_series(
         source, time=options.time, target=options.target, id=options.id, past=options.past, future=options.future,
-        static=options.static, gaps=options.gaps,
+        static=options.static, gaps=options.gaps, progress=reading,
     )  # fmt: skip
 
 
-def prepare(source: Source, options: TrainOptions) -> ForecastJob:
+def prepare(source: Source, options: TrainOptions, reading: Reading | None = None) -> ForecastJob:
     """The job that trains a forecaster on a table."""
-    return ForecastJob(_read(source, options), options, size_of(source))
+    return ForecastJob(_read(source, options, reading), options, size_of(source))
 
 
-def check(source: Source, options: TrainOptions) -> Findings:
+def check(source: Source, options: TrainOptions, reading: Reading | None = None) -> Findings:
     """What a training would read and choose."""
-    series = _read(source, options)
+    series = _read(source, options, reading)
     notices = list(series.notices)
     facts: dict[str, Any] = {
         "series": len(series),
