@@ -235,9 +235,45 @@ def test_the_progress_of_reading_comes_through_the_tasks(tmp_path: Path, monkeyp
     path = tmp_path / "y.csv"
     path.write_text("t,y\n" + "".join(f"{t},{t * t % 13}\n" for t in range(20_000)))
     for work in (api.prepare, api.check):
-        calls: list[tuple[int, int]] = []
-        work(path, api.make_options({"steps": 1}), lambda done, whole: calls.append((done, whole)))
-        assert calls[-1] == (path.stat().st_size, path.stat().st_size)
+        done: list[int] = []
+        work(path, api.make_options({"steps": 1}), lambda *now, done=done: done.extend(now))
+        assert done[-2:] == [path.stat().st_size] * 2
+
+
+CELLS = [
+    "1", "2.5", "-3", "", "NA", "x", "1e3", "1,5", '"1,5"', '"a b"', " 7", "7 ", "2020-01-01", "2020-01-02", "01.02.2020",
+    "true", "-", "é", "1'000", "0", "00", "1e400", "inf", "\u00a0",
+]  # fmt: skip
+
+
+def drawn(rng: Rng) -> bytes:
+    """A file as careless hands make it."""
+    width, separator = int(rng.integers(1, 5)), ",;\t"[rng.integers(3)]
+    pools = [rng.choice(CELLS, int(rng.integers(1, 5))) for _ in range(width)]
+    heads = ["id", "t", "y", "date", "x", ""]
+    lines = [separator.join(rng.choice(heads, width, replace=False))] if rng.random() < 0.8 else []
+    for row in range(rng.integers(13)):
+        cells = [str(rng.choice(pool)) for pool in pools]
+        cells[0] = [str(row), f"2020-02-{row + 1:02d}", cells[0]][rng.integers(3)]
+        cells = cells[:-1] if rng.random() < 0.02 else cells + ["z"] * (rng.random() < 0.02)
+        lines += [separator.join(cells)] + [""] * (rng.random() < 0.03)
+    end = ["\n", "\r\n"][rng.integers(2)]
+    return (end.join(lines) + end * int(rng.integers(3))).encode(["utf-8", "latin-1"][rng.integers(2)])
+
+
+def test_careless_files_end_alike(rng: Rng, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
+    for _ in range(400):
+        content, found = drawn(rng), []
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", int(rng.choice([8, 40, 1000])))
+        for large in (0, 1 << 40):
+            monkeypatch.setattr(tables, "LARGE", large)
+            try:
+                series = read_series(io.BytesIO(content))
+                found.append((series.fingerprint(), series.notices))
+            except RnnkitError as error:
+                found.append(("refused", [str(error)]))
+        assert found[0] == found[1], content
 
 
 MEASURE = """

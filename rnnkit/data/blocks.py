@@ -100,8 +100,8 @@ def read_block(data: Bytes, start: int, stop: int, separator: str, width: int) -
     if np.any(content == _QUOTE):
         fields = _unquoted(content, *fields)
     starts, ends = _stripped(content, *fields)
-    if width == 1 and np.any(starts == ends):
-        raise Odd  # in a file of one column a blank line may be a missing value
+    if width == 1 and (np.any(starts == ends) or np.any(content >= 128)):
+        raise Odd  # in a file of one column a blank line may be a missing value, and other blanks than ' ' be in it
     return Block(content, starts, ends, line.reshape(-1, width)[:, 0], breaks)
 
 
