@@ -16,7 +16,7 @@ from rnnkit import modelfile
 from rnnkit.errors import ModelFileError, RnnkitError, UsageError
 from rnnkit.nn import Network
 from rnnkit.run import CONFIG, MODEL, Run, free_path, list_runs
-from rnnkit.tasks import TASKS, Findings, Model, TaskJob, get_task, recognise
+from rnnkit.tasks import TASKS, Findings, Model, Reading, TaskJob, get_task, recognise
 from rnnkit.tasks.options import RUNTIME, TrainOptions, for_task, plain
 from rnnkit.training import Event, Finished, expected_seconds
 from rnnkit.training import train as _train
@@ -35,19 +35,22 @@ def open_source(data: Any) -> Any:
     return BytesIO(sys.stdin.buffer.read()) if isinstance(data, str) and data == "-" else data
 
 
-def prepare(data: Any, options: TrainOptions) -> TaskJob:
-    """Read and check the data and resolve every option; nothing is written."""
+def prepare(data: Any, options: TrainOptions, reading: Reading | None = None) -> TaskJob:
+    """Read and check the data and resolve every option; nothing is written.
+
+    ``reading`` is called with the bytes of a large table that are read and those there are.
+    """
     data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
-    job: TaskJob = get_task(name).prepare(data, for_task(options, name))
+    job: TaskJob = get_task(name).prepare(data, for_task(options, name), reading)
     return job
 
 
-def check(data: Any, options: TrainOptions) -> Findings:
-    """What a training of ``data`` would read and choose."""
+def check(data: Any, options: TrainOptions, reading: Reading | None = None) -> Findings:
+    """What a training of ``data`` would read and choose; ``reading`` as for ``prepare``."""
     data = open_source(data)
     name = options.task if options.task != "auto" else recognise(data)[0]
-    findings: Findings = get_task(name).check(data, for_task(options, name))
+    findings: Findings = get_task(name).check(data, for_task(options, name), reading)
     if findings.job is not None:
         findings.facts["time of training"] = f"about {expected_seconds(findings.job):.0f} s"
     return findings

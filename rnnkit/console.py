@@ -343,6 +343,31 @@ class Progress:
             self.bar.refresh()
 
 
+class Reading(Progress):
+    """How much of a file is read, where that takes more than a second."""
+
+    def __enter__(self) -> Reading:
+        self.began = self.drawn = time.monotonic()
+        return self
+
+    def __call__(self, done: int, whole: int) -> None:
+        """So many bytes of so many are read."""
+        now = time.monotonic()
+        if self.quiet or now - self.began < 1.0:
+            return
+        if self.bar is None and terminal(sys.stderr):
+            super().__enter__()
+            assert self.bar is not None
+            self.task = self.bar.add_task("reading", total=whole, figures="")
+        figures = f"{done / 1e6:,.0f} of {whole / 1e6:,.0f} MB"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, figures=figures)
+            self.bar.refresh()
+        elif now - self.drawn >= self.every:
+            self.drawn = now
+            note(f"reading: {figures}")
+
+
 def clock(seconds: float) -> str:
     """A span of time as a person says it: 8 s, 1:05, 2:03:00.
 

@@ -180,6 +180,25 @@ def test_progress_on_a_terminal_shows_a_bar(screen):
     assert "saved in runs/[b]x" in out
 
 
+def test_reading_is_said_where_it_takes_a_while(capsys, screen, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    for quiet in (False, True):
+        with console.Reading(quiet) as reading:
+            for part in range(1, 41):
+                now[0] += 0.5
+                reading(part * 10_000_000, 400_000_000)
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", ["reading: 200 of 400 MB", "reading: 400 of 400 MB"])
+    seen = screen()
+    with console.Reading() as reading:
+        reading(1_000_000, 3_000_000)
+        assert seen.getvalue() == ""
+        now[0] += 2
+        reading(2_000_000, 3_000_000)
+    assert "2 of 3 MB" in seen.getvalue()
+
+
 @pytest.mark.parametrize(("encoding", "expected"), [("utf-8", True), ("ascii", False), ("latin-1", False)])
 def test_charts_are_ascii_where_the_terminal_is(monkeypatch, encoding, expected):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))

@@ -31,8 +31,8 @@ def check(ctx: click.Context, data: str, json: bool, **settings: Any) -> None:
     from rnnkit.cli.results import chosen
 
     given = options.given(ctx, settings)
-    with options.naming_origin(ctx):
-        found = api.check(data, api.make_options({**given, "data": data}))
+    with options.naming_origin(ctx), console.Reading(json) as reading:
+        found = api.check(data, api.make_options({**given, "data": data}), reading)
     if json:
         console.write_json(data=data, task=found.task, facts=found.facts, notices=found.notices, options=found.options)
         return

@@ -53,6 +53,7 @@ def train(
     """
     from rnnkit import api
     from rnnkit.cli import results, watching
+    from rnnkit.console import Reading
     from rnnkit.plots import ready
 
     if plot is not None:
@@ -69,8 +70,8 @@ def train(
     start_from = None if resume else values.get("start_from")
     if start_from is not None:
         api.load(start_from)  # before the data is read
-    with options.naming_origin(ctx):
-        job = api.prepare(values["data"], api.make_options(values))
+    with options.naming_origin(ctx), Reading(quiet) as reading:
+        job = api.prepare(values["data"], api.make_options(values), reading)
     if start_from is not None:
         api.start_weights(job, start_from)  # before the notes
     finished = watching.train(job, quiet, out=out, resume=resume, force=force)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rnnkit.data.numbers import TEXT, Strings
 from rnnkit.data.source import Bytes
 
-BLOCK_BYTES, BLOCK_ROWS, MOST_BYTES = 1 << 22, 20_000, 1 << 26
+BLOCK_BYTES, BLOCK_ROWS, MOST_BYTES = 1 << 20, 5000, 1 << 26
 """A block is of so many bytes, or of so many rows where these take more, though never of more than the last."""
 
 _NEWLINE, _RETURN, _QUOTE, _SPACE, _TAB = 10, 13, 34, 32, 9
@@ -100,8 +100,8 @@ def read_block(data: Bytes, start: int, stop: int, separator: str, width: int) -
     if np.any(content == _QUOTE):
         fields = _unquoted(content, *fields)
     starts, ends = _stripped(content, *fields)
-    if width == 1 and np.any(starts == ends):
-        raise Odd  # in a file of one column a blank line may be a missing value
+    if width == 1 and (np.any(starts == ends) or np.any(content >= 128)):
+        raise Odd  # in a file of one column a blank line may be a missing value, and other blanks than ' ' be in it
     return Block(content, starts, ends, line.reshape(-1, width)[:, 0], breaks)
 
 

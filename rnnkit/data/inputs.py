@@ -49,7 +49,7 @@ def guess_inputs(
             if not reason:
                 kept["static"].append(name)
                 continue
-        reason = reason or _unusable(table, name, id, [n for n in names if n != name])
+        reason = reason or _unusable(table, name, id, names)
         if reason:
             left_out.setdefault(reason, []).append(name)
             continue
@@ -122,7 +122,7 @@ def _not_static(table: Table, name: str, values: list[Any]) -> str:
     return ""
 
 
-def _unusable(table: Table, name: str, id: str | None, others: list[str]) -> str:
+def _unusable(table: Table, name: str, id: str | None, names: list[str]) -> str:
     """Why a column cannot be an input, or an empty string. Raises DataError for a bad cell among numbers."""
     values, wrong = table.parse(name)
     if wrong is not None and not table.is_numeric(name):
@@ -131,7 +131,7 @@ def _unusable(table: Table, name: str, id: str | None, others: list[str]) -> str
     if missing > 0.5 * table.rows:
         return f"{missing / table.rows:.0%} of it is missing"
     if wrong is not None:
-        good = ",".join(n for n in others if table.parse(n)[1] is None)
+        good = ",".join(n for n in names if n != name and table.parse(n)[1] is None)
         try:
             table.numeric(name)
         except DataError as error:

@@ -20,7 +20,7 @@ Source = str | os.PathLike[str] | BinaryIO
 Bytes = bytes | mmap.mmap
 MAPPED = 1 << 20
 """Bytes from which on a file is mapped into memory."""
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Bytes of text decoded at a time."""
 
 PARQUET = b"PAR1"

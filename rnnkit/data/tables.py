@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LARGE = 1 << 16
 """Bytes from which on a file is read block by block where it is well-formed."""
 ID_NAMES = frozenset(("id", "unique_id", "series", "series_id", "item_id"))
-BLOCK = 20_000  # rows held as lists at a time
+BLOCK = 10_000  # rows held as lists at a time
 
 
 @dataclass

@@ -4,9 +4,10 @@ A task module offers four functions, and everything above works through them alo
 
 ``recognises(source) -> str``
     Why this file is the task's ("a table with a numeric column"), or "" when it is not.
-``check(source, options) -> Findings``
-    What a training would read there, without training.
-``prepare(source, options) -> Job``
+``check(source, options, reading=None) -> Findings``
+    What a training would read there, without training; ``reading`` is called with the bytes of a large file that are
+    read and those there are.
+``prepare(source, options, reading=None) -> Job``
     Reads and validates the data, resolves the options, and gives the loop what it asks for.
 ``open_model(network, meta, data) -> Model``
     A trained model ready to predict, generate or be evaluated; ``data``: the arrays that its job kept.
@@ -28,6 +29,7 @@ from rnnkit.nn import Network
 from rnnkit.tasks.options import TrainOptions
 
 Source = Any  # a path, "-" or a binary stream
+Reading = Callable[[int, int], None]  # takes the bytes that are read and those there are
 
 
 @dataclass

@@ -15,7 +15,7 @@ from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
 from rnnkit.nn.loss import Loss
-from rnnkit.tasks import Findings, Source
+from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.conformal import Calibration, calibrate
 from rnnkit.tasks.forecast_model import Facts, ForecastModel, stamps
 from rnnkit.tasks.forecast_network import build_network, gates, heads
@@ -27,8 +27,8 @@ from rnnkit.tasks.predictor import ROWS, Predictor
 from rnnkit.tasks.rules import weigh
 from rnnkit.tasks.windows import Pool, fill_causally
 
-READING, CELLS = 5_500_000, 11
-"""About what reading a table takes, and each of its bytes: cells are strings first (12 of many columns, 15 of few)."""
+BLOCK, SHARE, CELLS = 1 << 20, 24, 6
+"""Bytes of a table that are read at a time, how many times as many that takes, and what each byte of the file does."""
 LOSS_COPIES = 8
 """Arrays of float64 that the pinball loss makes of its predictions."""
 
@@ -212,7 +212,7 @@ class ForecastJob:
         """Bytes that a training with this network takes at most."""
         assert self.resolved.batch is not None
         w, pool, rows = self.window, self.pool, min(ROWS, sum(map(len, self.parts.select)))
-        took = READING + CELLS * self.read
+        took = SHARE * min(self.read, BLOCK) + CELLS * self.read
         data = sum(a.nbytes for a in (pool.flat, pool.raw, pool.past, pool.future))
         answer = 8 * len(w.scalings) * w.horizon * w.outputs  # bytes of a forecast in float64
         reading = network.memory(pool.shapes(rows), training=False).kept + rows * (pool.window_bytes + 3 * answer)
@@ -270,21 +270,21 @@ def recognises(source: Source) -> str:
     return "a table with columns" if looks_like_table(source) else ""
 
 
-def _read(source: Source, options: TrainOptions) -> SeriesSet:
+def _read(source: Source, options: TrainOptions, reading: Reading | None) -> SeriesSet:
     return read_series(
         source, time=options.time, target=options.target, id=options.id, past=options.past, future=options.future,
-        static=options.static, gaps=options.gaps,
+        static=options.static, gaps=options.gaps, progress=reading,
     )  # fmt: skip
 
 
-def prepare(source: Source, options: TrainOptions) -> ForecastJob:
+def prepare(source: Source, options: TrainOptions, reading: Reading | None = None) -> ForecastJob:
     """The job that trains a forecaster on a table."""
-    return ForecastJob(_read(source, options), options, size_of(source))
+    return ForecastJob(_read(source, options, reading), options, size_of(source))
 
 
-def check(source: Source, options: TrainOptions) -> Findings:
+def check(source: Source, options: TrainOptions, reading: Reading | None = None) -> Findings:
     """What a training would read and choose."""
-    series = _read(source, options)
+    series = _read(source, options, reading)
     notices = list(series.notices)
     facts: dict[str, Any] = {
         "series": len(series),

@@ -18,7 +18,7 @@ from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
-from rnnkit.tasks import Findings, Source
+from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.language_model import Facts, LanguageModel
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.language_score import (
@@ -266,12 +266,12 @@ def recognises(source: Source) -> str:
     return "a text"
 
 
-def prepare(source: Source, options: TrainOptions) -> LanguageJob:
-    """The job that trains a language model on a text."""
+def prepare(source: Source, options: TrainOptions, reading: Reading | None = None) -> LanguageJob:
+    """The job that trains a language model on a text, which is read at once."""
     return LanguageJob(read_text(source, options.encoding), options)
 
 
-def check(source: Source, options: TrainOptions) -> Findings:
+def check(source: Source, options: TrainOptions, reading: Reading | None = None) -> Findings:
     """What a training would read and choose."""
     text = read_text(source, options.encoding)
     facts: dict[str, Any] = {
