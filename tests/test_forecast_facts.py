@@ -40,7 +40,8 @@ WRONG = [
 WRONG_DATA = [
     ("known", lambda a: a * 0 - 1), ("known", lambda a: a + 1), ("known", lambda a: a.astype(np.float64)),
     ("values", lambda a: a * np.nan), ("values", lambda a: a.astype(np.float32)), ("values", lambda a: a[:, 1:]),
-    ("real", lambda a: a.astype(np.int64)), ("past", lambda a: np.full_like(a, np.inf)), ("past", lambda a: a[:, :, :0]),
+    ("real", lambda a: a.astype(np.int64)), ("past", lambda a: a[:, :, :0]),
+    ("past", lambda a: np.full_like(a, np.inf)),
     ("times", lambda a: a[:, ::-1]), ("times", lambda a: a.astype(np.float64)), ("known", lambda a: a[:0]),
     ("future", lambda a: a[:, 1:]), ("future", lambda a: a[:, :, :0]), ("future", lambda a: a.astype(np.float32)),
     ("future", lambda a: np.full_like(a, np.inf)), ("static", lambda a: np.ones((1, 1))), ("static", lambda a: a[:0]),
