@@ -62,7 +62,7 @@ def test_windows_of_many_origins_are_those_of_each_alone(folder):
     assert not found["in_sample"]
     for w in (0, 6):
         i, cut = int(backtest.series[w]), int(backtest.cuts[w])
-        alone = model.predictor(before(series, [cut, cut], 6))(np.array([i]), np.array([cut]))
+        alone = model.predictor(before(series, [cut, cut], 6), 6)(np.array([i]), np.array([cut]))
         np.testing.assert_allclose(alone[0, :, 2], backtest.columns["median"][w], rtol=1e-5)
         np.testing.assert_array_equal(backtest.actual[w], series.values[i][cut : cut + 6])
     assert list(backtest.columns) == ["median", "lo95", "lo80", "hi80", "hi95"]
@@ -118,7 +118,7 @@ def test_new_trainings_see_nothing_of_what_follows(folder):
     series = read_series(folder / "shops.csv", id="shop")
     ends = [len(v) - 6 for v in series.values]
     alone = refit(before(series, ends, 6), 1, 1)
-    answer = alone.predictor(before(series, ends, 6))(np.arange(2), np.array(ends))
+    answer = alone.predictor(before(series, ends, 6), 6)(np.arange(2), np.array(ends))
     last = found["backtest"].columns["median"][[1, 3]]
     np.testing.assert_allclose(answer[:, :, 2], last, rtol=1e-5)
     plain = model.evaluate(folder / "shops.csv", folds=2, keep=True, against="simple")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnnkit.tasks.conformal import FEW, MOST, Calibration, calibrate
+from rnnkit.tasks.conformal import FEW, MOST, NOISE, Calibration, calibrate
 from rnnkit.tasks.windows import QUANTILES
 
 LEVELS = list(QUANTILES)
@@ -43,10 +43,25 @@ def test_each_step_has_a_stretch_of_its_own():
 
 
 def test_few_windows_change_little():
-    actual, answer = windows(200, 4, 0.25)
+    actual, answer = windows(200, 4, 0.7)
     many, few = (calibrate(actual, answer, LEVELS, independent=n) for n in (2000, 2))
-    assert min(many.stretch[0]) > 3.5
-    assert max(few.stretch[0]) < 4 ** (2 / (2 + FEW)) + 0.15
+    assert np.log(many.stretch[0]) == pytest.approx(-np.log(0.7), abs=0.15)
+    found = np.log(np.quantile(np.abs(actual) / (1.2816 * 0.7), 1.0))  # of two windows the largest score is taken
+    trust = max(2 / (2 + FEW), 1 - NOISE**2 / (2 * found**2))
+    assert np.log(few.stretch[0]) == pytest.approx(trust * found, rel=0.1)
+    assert trust < 0.5
+
+
+@pytest.mark.parametrize(("independent", "times"), [(1, 2.0), (4, 2.0), (9, 2.0), (9, 6.0), (400, 1.2)])
+def test_what_is_found_counts_by_the_windows_or_by_its_size(independent, times):
+    """All values lie ``times`` as far out as the edges, so that every quantile of the scores is that."""
+    answer = np.broadcast_to([-2.0, -1.0, 0.0, 1.0, 2.0], (40, 1, 5))
+    found = calibrate(np.full((40, 1), times), answer, LEVELS, independent)
+    assert found.shares == [0.8, 0.95]
+    for stretch, ratio in zip(found.stretch, (times, times / 2), strict=True):
+        size = max(independent * np.log(ratio) ** 2, 1e-9)
+        trust = max(independent / (independent + FEW), 1 - NOISE**2 / size)
+        assert stretch == pytest.approx([ratio**trust])
 
 
 def test_nothing_to_tell_by_changes_nothing():

@@ -28,7 +28,6 @@ from rnnkit.nn import (
     layer_from,
 )
 from rnnkit.nn.dense import ACTIVATIONS
-from rnnkit.tasks.windows import Window, build_network
 
 TOLERANCE = 1e-6  # relative error of gradients in float64
 OPTIONS = [
@@ -133,19 +132,6 @@ def test_last_of_both_directions_gradients(lengths):
     x = np.random.default_rng(3).standard_normal((4, 3, 3))
     errors = gradcheck(with_reference(tree), x, lengths=None if lengths is None else np.array(lengths))
     assert max(errors.values()) <= TOLERANCE, errors
-
-
-def test_the_reverse_half_of_a_forecasters_code_sees_the_early_steps():
-    window = Window(48, 12, 12, [12], 0.0, [], [], [])
-    network = Network(build_network(window, {"cell": "gru", "bidirectional": True}, 5, 0.0, skip=False), seed=1)
-    encoder = network.root.layers[0].layer
-    x = np.random.default_rng(0).standard_normal((4, 2, 14)).astype(np.float32)
-    changed = x.copy()
-    changed[0] += 1
-    code, other = encoder.forward(x)[0], encoder.forward(changed)[0]
-    recurrent = encoder.layers[1]
-    np.testing.assert_array_equal(code[:, 5:], recurrent.forward(encoder.layers[0].forward(x)[0])[1][0][1])
-    assert np.abs(code - other)[:, 5:].max() > 0.05
 
 
 def test_mixture_starts_at_the_mean():

@@ -76,9 +76,9 @@ def test_a_signal_while_scoring_is_heard(tmp_path, moment):
     finish(job, tmp_path / "whole")
     score = getattr(job, moment)
 
-    def scoring(network):
+    def scoring(*given):
         asked.append(True)
-        return score(network)
+        return score(*given)
 
     setattr(job, moment, scoring)
     events = list(train(job, tmp_path / "run", interrupted=lambda: bool(asked)))
@@ -183,6 +183,53 @@ def test_patience_stops_early(tmp_path):
     last = max(e.step for e in events if isinstance(e, Stepped))
     assert last < 400
     assert last == best + 3 * 2
+
+
+class Scored(TinyJob):
+    """Its evaluations find the losses that it is given, one after the other."""
+
+    def __init__(self, losses, **plan):
+        super().__init__(steps=2 * len(losses), **plan)
+        self.losses, self.found = losses, iter(losses)
+
+    def select(self, network):
+        return next(self.found)
+
+    def judge(self, network, stage, report):
+        return {"metrics": {}, "weights": network.parameters.values.tolist()}
+
+
+@pytest.mark.parametrize(
+    ("losses", "tolerance", "best"),
+    [
+        ([3.0, 2.0, 2.1, 2.5], 0.0, 2),
+        ([3.0, 2.0, 2.1, 2.5], 0.1, 3),  # slightly worse and later
+        ([3.0, 2.0, 2.1, 2.5], 0.3, 4),
+        ([3.0, 2.0, 2.3, 2.1, 2.3], 0.1, 4),  # much worse is not, whatever comes between
+        ([2.0, 2.1, 2.2, 2.3, 2.4], 0.06, 2),  # held to the lowest loss, not to that of the weights kept
+        ([2.0, 2.1, 1.0, 1.05, 1.2], 0.1, 4),
+        ([2.0, 2.0, 2.0], 0.0, 1),  # as good is not better
+        ([2.0, math.nan, 2.1], 0.1, 3),
+    ],
+)
+def test_a_later_evaluation_is_preferred_within_the_tolerance(tmp_path, losses, tolerance, best):
+    job = Scored(losses, tolerance=tolerance)
+    events = finish(job, tmp_path / "run")
+    judged = next(event for event in events if isinstance(event, Judged))
+    assert judged.best_step == 2 * best
+    evaluated = [e.best for e in events if isinstance(e, Evaluated) and e.stage == "fit"]
+    assert max(np.flatnonzero(evaluated)) + 1 == sum(map(math.isfinite, losses[:best]))
+    stopped = Scored(losses, tolerance=tolerance, stop=2 * best, stages=("fit",))
+    last = finish(stopped, tmp_path / "stopped")
+    assert next(e for e in last if isinstance(e, Judged)).report["weights"] == judged.report["weights"]
+    assert max(e.step for e in events if isinstance(e, Stepped) and e.stage == "final") == 2 * best
+
+
+def test_patience_counts_from_the_lowest_loss_within_any_tolerance(tmp_path):
+    job = Scored([2.0, 2.05, 2.1, 2.1, 2.1, 1.0], tolerance=0.1, patience=3)
+    events = finish(job, tmp_path / "run")
+    assert [e.selected for e in events if isinstance(e, Evaluated) and e.stage == "fit"] == [2.0, 2.05, 2.1, 2.1]
+    assert next(e for e in events if isinstance(e, Judged)).best_step == 8
 
 
 class Exploding(TinyJob):

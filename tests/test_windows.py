@@ -9,7 +9,7 @@ from rnnkit.nn import Network
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks.forecast_network import build_network, heads
 from rnnkit.tasks.predictor import Predictor
-from rnnkit.tasks.rules import simple_forecasts
+from rnnkit.tasks.rules import SHARPNESS, simple_forecasts, weigh
 from rnnkit.tasks.windows import QUANTILES, SCALINGS, Pool, Scaling, Window, fill_causally
 
 ONE = np.array([0])
@@ -198,3 +198,41 @@ def test_shapes_are_those_of_the_inputs():
     inputs, _ = pool.inputs(np.zeros(4, int), np.arange(40, 44))
     assert {name: part.shape for name, part in inputs.items()} == pool.shapes(4)
     assert all(part.dtype == np.float32 for part in inputs.values())
+
+
+# -- where a gate begins -------------------------------------------------------------------------
+
+
+def test_rules_are_weighed_by_their_errors_in_each_segment():
+    y = np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, np.nan, 8.0]])
+    rules = np.stack(
+        [y + 1, y + np.array([2, 2, -1, -1]), np.zeros((2, 4))], axis=1
+    )  # errors 1 and 1, 2 and 1, 0.75 and 5
+    rules = np.where(
+        np.isfinite(rules), rules, 100.0
+    )  # what is forecast where the target is missing counts for nothing
+    bias, mixture = weigh(rules, y, 2)
+    error = np.array([[1, 1], [2, 1], [0.75, 5]])
+    wanted = -SHARPNESS * np.log(error)
+    np.testing.assert_allclose(bias, wanted - wanted.max(axis=0), atol=1e-12)
+    weight = error**-SHARPNESS / (error**-SHARPNESS).sum(axis=0)
+    np.testing.assert_allclose(mixture, np.einsum("kh,bkh->bh", np.repeat(weight, 2, axis=1), rules))
+    assert bias.max(axis=0).tolist() == [0, 0]
+    assert np.exp(bias[0, 0] - bias[1, 0]) == pytest.approx(16)  # twice as wrong, a sixteenth of the weight
+
+
+def test_segments_that_nothing_is_known_of_weigh_all_rules_alike():
+    y = np.array([[1.0, np.nan, np.nan]])
+    bias, mixture = weigh(np.array([[[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]]]), y, 3)
+    np.testing.assert_array_equal(bias[:, 1:], 0)
+    np.testing.assert_allclose(mixture[0, 1:], [4, 6])
+    floor = 1e-6 + 1e-3 * 2.0  # a rule without an error does not weigh without end
+    assert bias[:, 0] == pytest.approx([0, -SHARPNESS * np.log(2.0 / floor)])
+
+
+def test_segments_share_a_horizon_that_they_do_not_divide():
+    rules = np.zeros((1, 2, 5))
+    rules[0, 0] = [1, 1, 1, 2, 2]
+    rules[0, 1] = 1
+    bias, _ = weigh(rules, np.zeros((1, 5)), 2)  # points 0 to 2, then 3 and 4
+    np.testing.assert_allclose(bias, [[0, -SHARPNESS * np.log(2)], [0, 0]], atol=1e-12)

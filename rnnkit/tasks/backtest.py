@@ -118,7 +118,7 @@ def _anew(series: SeriesSet, cuts: Sequence[np.ndarray], shape: Shape, refit: Re
             rows = fold == k
             ends = [c[k] for c in cuts]
             model = refit(before(series, ends, shape.horizon), int(k) + 1, len(cuts[0]))
-            out[rows] = model.predictor(before(series, ends, shape.horizon))(number[rows], at[rows])
+            out[rows] = model.predictor(before(series, ends, shape.horizon), shape.horizon)(number[rows], at[rows])
         return out
 
     return predict

@@ -60,8 +60,9 @@ def calibrate(actual: np.ndarray, answer: np.ndarray, quantiles: list[float], in
 
 
 def _ratio(distance: np.ndarray, edge: np.ndarray) -> np.ndarray:
-    """How many times as far as the edge a value lies, on its side; below 0 on the other."""
-    return distance / np.maximum(edge, 1e-9)
+    """How many times as far as the edge a value lies, on its side; below 0 on the other. Beyond ``MOST`` no matter."""
+    edge = np.maximum(edge, np.abs(distance) / (10 * MOST))
+    return np.divide(distance, edge, out=np.zeros(distance.shape), where=distance != 0)
 
 
 def _stretch(scores: np.ndarray, share: float, independent: float) -> np.ndarray:

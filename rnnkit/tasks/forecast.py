@@ -135,20 +135,22 @@ class ForecastJob:
         return total / max(count, 1.0)
 
     def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
-        """Forecasts of the windows that a stage judges; with the last of them, their scores."""
+        """Forecasts of the windows that a stage judges; with the last of them, their scores.
+
+        A stage that was judged before a training was cut off is judged again to the same.
+        """
+        if stage != "fit" and "kept" not in report:
+            return report  # all are judged
         selected, judged = self._windows(self.parts.select), self._windows(self.parts.judge)
         predict = Predictor(network, self.pool, horizon=self.horizon)
-        kept = report.get("kept", {})
-        if stage == "fit":
-            kept = {"select": predict.scaled(*selected).tolist(), "judge": []}
+        kept = {"select": predict.scaled(*selected).tolist(), "judge": []} if stage == "fit" else report["kept"]
         if stage != "fit" or not self.parts.blocks:
             rows = self._judged_by(stage)
-            kept = {
-                **kept,
-                "judge": [*kept["judge"], [rows.tolist(), predict.scaled(*(p[rows] for p in judged)).tolist()]],
-            }
+            before = kept["judge"][: max(0, self.stages.index(stage) - 1)]
+            found = predict.scaled(*(part[rows] for part in judged)).tolist()
+            kept = {**kept, "judge": [*before, [rows.tolist(), found]]}
         if len(kept["judge"]) < max(1, self.parts.blocks):
-            return {**report, "kept": kept}
+            return {"kept": kept}
         return self._scores(kept, selected, judged)
 
     def _judged_by(self, stage: str) -> np.ndarray:

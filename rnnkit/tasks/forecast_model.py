@@ -18,7 +18,7 @@ from rnnkit.nn import Dropout, Network, Recurrent, Take, Tape
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.tasks import Forecast, Source
 from rnnkit.tasks.backtest import Settings, Shape, backtest, record, rolling_origins
-from rnnkit.tasks.conformal import Calibration
+from rnnkit.tasks.conformal import SHARES, Calibration
 from rnnkit.tasks.continuation import History, go_on, read_like, say_frequency
 from rnnkit.tasks.forecast_network import build_network
 from rnnkit.tasks.intervals import BANDS, COLUMNS
@@ -84,6 +84,12 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
     _need(np.isfinite(w.level) and np.isfinite(w.level_scale) and w.level_scale > 0, "level", "a mean and a scale")
     pairs = set(zip(f.ids, f.targets, strict=False))
     _need(S >= 1 and len(f.targets) == len(pairs) == S, "ids", "the different names of at least one series")
+    c = f.calibration
+    known_shares = all(share in SHARES for share in c.shares) and all(a < b for a, b in pairwise(c.shares))
+    _need(known_shares, "the shares of the calibration", f"ascending, some of {', '.join(map(str, SHARES))}")
+    stretches = [len(s) == f.horizon and bool(np.all(np.isfinite(s) & (np.array(s) > 0))) for s in c.stretch]
+    good = len(stretches) == len(c.shares) and all(stretches)
+    _need(good, "the stretch of the calibration", "a number above 0 for each share and each step of the horizon")
     _need(f.folds >= 1, "folds", "at least 1")
     _need(f.gaps in GAPS, "gaps", f"one of {', '.join(GAPS)}")
     _need((freq.unit == "step") or f.time_name is not None, "time_name", "the name of the column of dates")

@@ -147,9 +147,7 @@ def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: lis
     """Periods from the option, or found in what comes before the part that judges."""
     season = options.season
     if season == "auto":
-        horizon = options.horizon or _horizon([MOST_AHEAD], median)  # it is not chosen yet: the most that it can be
-        before = [v[: len(v) - max(int(options.val * len(v)), horizon)] for v in series.values]
-        found = find_periods([v / spread(v) for v in before], series.freq)
+        found = _found_periods(series, options, median)
         notices.append(f"season found: {', '.join(map(str, found))} steps" if found else "no season found")
         return found
     if season in ("none", "0", "1", ""):
@@ -165,6 +163,23 @@ def _periods(series: SeriesSet, options: TrainOptions, median: int, notices: lis
             f"not {season!r}"
         )
     return periods[:2]
+
+
+def _found_periods(series: SeriesSet, options: TrainOptions, median: int) -> list[int]:
+    """Periods found in what comes before the part that judges, which depends on them: cut off until it is enough."""
+    lengths, judged = [len(v) for v in series.values], 0
+
+    def needed(periods: list[int]) -> int:
+        """Points that judge where these are the periods, whether they are used or not."""
+        horizon, least = options.horizon or _horizon(periods, median), max([4, *periods[:1]])
+        return max(judge_origins(lengths, horizon, options.val, k).judged for k in {4, least})
+
+    found: list[int] = []
+    while needed(found) > judged:
+        judged = needed(found)
+        before = [v[: max(len(v) - judged, 0)] for v in series.values]
+        found = find_periods([v / spread(v) for v in before if np.isfinite(v).any()], series.freq)
+    return found
 
 
 def _steps(points: int, span: int) -> int:
@@ -261,11 +276,15 @@ def _log_floor(fitted: list[np.ndarray]) -> float:
 
 
 def _level(fitted: list[np.ndarray], floor: float) -> tuple[float, float]:
-    """Mean and standard deviation over series of their levels, of logarithms where there is a floor."""
+    """Mean and standard deviation over series of their levels, of logarithms where there is a floor.
+
+    Where the levels do not differ, as that of one series, the deviation is that of the values, or 1 of logarithms.
+    """
     levels = [
         np.mean(np.log(np.maximum(v, floor)) if floor else v) for v in (v[np.isfinite(v)] for v in fitted) if len(v)
     ]
-    return (float(np.mean(levels)), float(np.std(levels) or 1.0)) if levels else (0.0, 1.0)
+    alone = 1.0 if floor else spread(np.concatenate(fitted))
+    return (float(np.mean(levels)), float(np.std(levels) or alone)) if levels else (0.0, 1.0)
 
 
 def _scaling(columns: list[np.ndarray]) -> Scaling:

@@ -255,7 +255,7 @@ class Pool:
 
     def restored(self, y: np.ndarray) -> np.ndarray:
         """Values as they are scaled, in the file's units: the inverse of ``values``."""
-        return np.exp(np.minimum(y, 700.0)) if self.window.log_floor else y
+        return np.exp(np.clip(y, -700.0, 700.0)) if self.window.log_floor else y
 
 
 def fill_causally(v: np.ndarray, season: int) -> np.ndarray:

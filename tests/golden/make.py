@@ -13,6 +13,7 @@ from rnnkit.cells import CELLS
 from rnnkit.samples import sample_path
 
 HERE = Path(__file__).parent
+FORECAST = {"horizon": 4, "season": "24", "context": 48, "hidden": 4, "members": 2}
 
 
 def main():
@@ -22,9 +23,9 @@ def main():
         for cell in CELLS:
             for task, sample in (("forecast", "energy"), ("language", "chat")):
                 name = f"{rnnkit.__version__}-{task}-{cell}"
-                small = {"horizon": 4, "season": "24", "context": 48} if task == "forecast" else {"embedding": 8}
+                small = FORECAST if task == "forecast" else {"embedding": 8}
                 run = Path(folder, name)
-                model = rnnkit.train(sample_path(sample), run, cell=cell, hidden=8, steps=40, **small)
+                model = rnnkit.train(sample_path(sample), run, **{"cell": cell, "hidden": 8, "steps": 40, **small})
                 shutil.copy(run / "model.safetensors", HERE / f"{name}.safetensors")
                 if task == "language":
                     expected[name] = "".join(model.generate("Le chat", length=60, temperature=0))
