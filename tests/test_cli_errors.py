@@ -80,7 +80,7 @@ BAD_DATA = {
         "x.csv",
         LINES[7].split(",")[0],
     ),
-    "shorter than context and horizon": (daily(9).encode(), 3, "at least", "9", "points"),
+    "too short to fit, select and judge": (daily(7).encode(), 3, "at least 8 points are needed", "found 7"),
     "a ZIP": (b"PK\x03\x04" + bytes(400), 3, "x.csv", "ZIP"),
     "not the encoding of its mark": (b"\xef\xbb\xbfday,sales\n2023-01-02,\xff\n", 3, "x.csv", "line 2"),
 }

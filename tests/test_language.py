@@ -302,7 +302,7 @@ def test_long_texts_are_selected_and_judged_by_a_part_that_the_report_names(text
     assert len(job.parts["judge"]) == 1000
     assert whole.index(job.parts["judge"]) == pytest.approx(0.9 * len(whole), rel=0.01)
     assert 400 < len(job.parts["select"]) <= 600
-    report = job.judge(job.network())
+    report = job.judge(job.network(), "fit", {})
     assert "the first 1,000 of them" in report["part"]
     (name,) = report["baselines"]
     assert name.endswith("-gram of the last 5,000 tokens")

@@ -81,7 +81,7 @@ def resolve(series: SeriesSet, options: TrainOptions, notices: list[str]) -> Set
         max(1, round(options.epochs * max(1, windows) / batch)) if options.epochs else _steps(points, context + horizon)
     )
     lr = options.lr or {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3}.get(options.optimizer, 5e-2)
-    dropout = options.dropout if options.dropout is not None else 0.2 if points <= 2000 else 0.1
+    dropout = options.dropout if options.dropout is not None else 0.1
     settled = msgspec.structs.replace(
         options, task="forecast", hidden=hidden, layers=layers, batch=batch, steps=steps, lr=lr, dropout=dropout,
         context=context, horizon=horizon, season=",".join(map(str, periods)) or "none", time=series.time_name,
