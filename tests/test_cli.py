@@ -451,11 +451,6 @@ def test_predict_json_holds_the_same_rows(here):
     assert found["rows"][0]["median"] == pytest.approx(float(rows[0]["median"]), rel=1e-6)
 
 
-<<<<<<< HEAD
-def test_predict_calls_a_mean_what_it_is(here):
-    ok("train", "sales.csv", "--horizon", 2, "--output", "mean", "-o", "m", "-q")
-    assert ok("predict", "m").stdout.splitlines()[0] == "day,mean,lo80,hi80,lo95,hi95"
-=======
 def test_predict_mean_output_has_bands_around_the_mean(here):
     ok("train", "sales.csv", "--horizon", 2, "--output", "mean", "--steps", 5, "--members", 1, "-o", "m", "-q")
     head, *rows = ok("predict", "m").stdout.splitlines()
@@ -464,7 +459,6 @@ def test_predict_mean_output_has_bands_around_the_mean(here):
     for row in rows:
         mean, lo80, hi80, lo95, hi95 = map(float, row.split(",")[1:])
         assert lo95 < lo80 < mean < hi80 < hi95
->>>>>>> tests
 
 
 @pytest.mark.parametrize("seed", ["Le chat", "Où êtes-vous ?", "日本 🐟 [bold]x[/bold]"])
