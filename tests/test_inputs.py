@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from rnnkit.cli import commands
 from rnnkit.data.series import SeriesSet, read_series
 from rnnkit.errors import DataError, UsageError
 
@@ -154,3 +158,24 @@ def test_the_fingerprint_covers_every_input() -> None:
     assert first != read(PLANT.replace("2020-01-06,,,,1\n", ""), **base).fingerprint()
     shops = {"target": "y", "past": (), "static": ["size"]}
     assert read(SHOPS, **shops).fingerprint() != read(SHOPS.replace(",25,", ",24,"), **shops).fingerprint()
+
+
+def test_flags_name_the_roles_and_check_says_them(tmp_path: Path) -> None:
+    (tmp_path / "shops.csv").write_text(SHOPS)
+    (tmp_path / "plant.csv").write_text(PLANT)
+
+    def checked(*words: str) -> dict[str, Any]:
+        done = CliRunner().invoke(commands, ["check", *words, "--json"])
+        assert done.exit_code == 0, done.stderr
+        return dict(json.loads(done.stdout)["facts"])
+
+    plant = str(tmp_path / "plant.csv")
+    for targets in (["--target", "heat,power"], ["--target", "heat", "--target", "power"]):
+        facts = checked(plant, *targets, "--past", "wind", "--future", "promo")
+        assert (facts["series"], facts["target"]) == (2, "heat, power")
+        assert (facts["past inputs"], facts["future inputs"]) == ("wind", "promo")
+    facts = checked(str(tmp_path / "shops.csv"), "--static", "size,region", "--target", "y")
+    assert (facts["id"], facts["static inputs"], facts["outliers"]) == ("id", "size, region", 0)
+    for words, code in ((["--future", "prom"], 2), (["--static", "wind"], 3)):
+        done = CliRunner().invoke(commands, ["train", plant, "--target", "power", *words])
+        assert done.exit_code == code, done.stderr
