@@ -218,7 +218,7 @@ def test_rules_are_weighed_by_their_errors_in_each_segment():
     weight = error**-SHARPNESS / (error**-SHARPNESS).sum(axis=0)
     np.testing.assert_allclose(mixture, np.einsum("kh,bkh->bh", np.repeat(weight, 2, axis=1), rules))
     assert bias.max(axis=0).tolist() == [0, 0]
-    assert np.exp(bias[0, 0] - bias[1, 0]) == pytest.approx(16)  # twice as wrong, a sixteenth of the weight
+    assert np.exp(bias[0, 0] - bias[1, 0]) == pytest.approx(4)  # twice as wrong, a quarter of the weight
 
 
 def test_segments_that_nothing_is_known_of_weigh_all_rules_alike():
