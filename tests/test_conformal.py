@@ -46,10 +46,10 @@ def test_few_windows_change_little():
     actual, answer = windows(200, 4, 0.7)
     many, few = (calibrate(actual, answer, LEVELS, independent=n) for n in (2000, 2))
     assert np.log(many.stretch[0]) == pytest.approx(-np.log(0.7), abs=0.15)
-    found = np.log(np.quantile(np.abs(actual) / (1.2816 * 0.7), 1.0))  # of two windows the largest score is taken
+    found = -np.log(0.7)
     trust = max(2 / (2 + FEW), 1 - NOISE**2 / (2 * found**2))
-    assert np.log(few.stretch[0]) == pytest.approx(trust * found, rel=0.1)
-    assert trust < 0.5
+    assert np.log(few.stretch[0]) == pytest.approx(trust * found, rel=0.25)
+    assert trust < 0.1
 
 
 @pytest.mark.parametrize(("independent", "times"), [(1, 2.0), (4, 2.0), (9, 2.0), (9, 6.0), (400, 1.2)])

@@ -29,7 +29,7 @@ from rnnkit.tasks.windows import Pool, fill_causally
 
 BLOCK, SHARE, CELLS = 1 << 20, 24, 6
 """Bytes of a table that are read at a time, how many times as many that takes, and what each byte of the file does."""
-LOSS_COPIES = 8
+LOSS_COPIES = 4
 """Arrays of float64 that the pinball loss makes of its predictions."""
 
 
@@ -222,9 +222,9 @@ class ForecastJob:
             network,
             self.plan,
             pool.shapes(self.resolved.batch),
-            data=max(2 * data, took // 4),  # the series themselves too; of what reading took, a part stays
+            data=max(2 * data, took // 8),  # the series themselves too; of what reading took, a part stays
             loss=self.resolved.batch * max(pool.window_bytes, LOSS_COPIES * answer),
-            phases=[data + reading],  # judging lays the series out again
+            phases=[reading],
             apart=took,
         )
 

@@ -231,7 +231,7 @@ def _context(
     seasons, quarter = (2 * periods[-1], median // 4) if periods else (0, 0)
     wished = max(min(max(seasons, 4 * horizon), int(0.4 * median)), min(8 * horizon, quarter))
     context = wanted or max(min(wished, 2048), periods[0] if periods else 1)
-    room = max(fit - horizon, fit // 2)
+    room = max(fit - horizon, fit // 2, min(2 * periods[0], fit) if periods else 0)  # two seasons show a trend
     if context > room:
         if wanted:
             notices.append(
