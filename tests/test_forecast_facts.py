@@ -22,7 +22,7 @@ WRONG = [
     ("window.quantiles", [0.025, 0.1, 0.5, 0.975, 0.9]), ("window.quantiles", [0.05, 0.1, 0.5, 0.9, 0.95]),
     ("window.output", "guess"), ("window.output", "mean"), ("window.scalings", []), ("window.scalings", ["size"]),
     ("window.scalings", ["difference"] * 2), ("window.scalings", ["deviation", "difference"]),
-    ("window.level", float("nan")), ("window.level_scale", 0.0), ("window.level_scale", float("inf")),
+    ("window.level", float("nan")), ("window.level_scale", -1.0), ("window.level_scale", float("inf")),
     ("window.past.mean", []), ("window.past.mean", [float("nan")]), ("window.past.scale", [1.0, 1.0]),
     ("window.past.scale", [0.0]), ("window.future", {"mean": [], "scale": []}), ("window.future.scale", [-1.0]),
     ("window.static.mean", [0.0]), ("window.static", {"mean": [0.0], "scale": [1.0]}),

@@ -81,7 +81,7 @@ def _check_facts(f: Facts, freq: Frequency, data: dict[str, np.ndarray]) -> None
         good = len(mean) == len(scale) == count and bool(np.all(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))
         _need(good, f"the scaling of {name} inputs", "a mean and a scale above 0 for each of them")
     _need(bool(w.scalings) and set(w.scalings) <= set(SCALINGS), "scalings", f"some of {', '.join(SCALINGS)}")
-    _need(np.isfinite(w.level) and np.isfinite(w.level_scale) and w.level_scale > 0, "level", "a mean and a scale")
+    _need(np.isfinite(w.level) and np.isfinite(w.level_scale) and w.level_scale >= 0, "level", "a mean and a scale")
     pairs = set(zip(f.ids, f.targets, strict=False))
     _need(S >= 1 and len(f.targets) == len(pairs) == S, "ids", "the different names of at least one series")
     c = f.calibration

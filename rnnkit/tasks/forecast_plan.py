@@ -22,6 +22,8 @@ LARGE = 20_000
 """Points from which a data set counts as large: a wider network, larger batches, more steps."""
 NOISE = 0.5
 """About by which share the loss of one window differs from the mean: weights are not chosen by less than noise."""
+ENOUGH = 20
+"""Series from which on their levels tell them apart."""
 MOST_AHEAD = 60
 """The longest season that becomes the horizon when none is given."""
 
@@ -278,13 +280,13 @@ def _log_floor(fitted: list[np.ndarray]) -> float:
 def _level(fitted: list[np.ndarray], floor: float) -> tuple[float, float]:
     """Mean and standard deviation over series of their levels, of logarithms where there is a floor.
 
-    Where the levels do not differ, as that of one series, the deviation is that of the values, or 1 of logarithms.
+    A deviation of 0 keeps the level from the network: of few series it tells time, and time goes on.
     """
-    levels = [
-        np.mean(np.log(np.maximum(v, floor)) if floor else v) for v in (v[np.isfinite(v)] for v in fitted) if len(v)
-    ]
-    alone = 1.0 if floor else spread(np.concatenate(fitted))
-    return (float(np.mean(levels)), float(np.std(levels) or alone)) if levels else (0.0, 1.0)
+    known = [v for v in (v[np.isfinite(v)] for v in fitted) if len(v)]
+    if len(known) < ENOUGH:
+        return 0.0, 0.0
+    levels = [np.mean(np.log(np.maximum(v, floor)) if floor else v) for v in known]
+    return float(np.mean(levels)), float(np.std(levels))
 
 
 def _scaling(columns: list[np.ndarray]) -> Scaling:

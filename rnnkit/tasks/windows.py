@@ -54,8 +54,8 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
     past: Scaling
     future: Scaling
     static: Scaling
-    level: float = 0.0  # mean and standard deviation of the levels of windows, as they are scaled
-    level_scale: float = 1.0
+    level: float = 0.0  # mean and standard deviation of the levels of series, as they are scaled
+    level_scale: float = 0.0  # 0 keeps the level from the network
     spread: float = 1.0  # mean absolute deviation of the fitted part: the scale of a window of zeros
 
     @property
@@ -160,7 +160,7 @@ class Pool:
         facts = np.empty((n, B, 3 + len(w.static.mean)), np.float32)
         facts[:, :, 0] = real.reshape(B, n, P).mean(2).T
         facts[:, :, 1] = np.clip(np.log(scale[:, 0] / np.ravel(size)), -6, 6) / 3
-        facts[:, :, 2] = np.clip((level[:, 0] - w.level) / w.level_scale, -3, 3)
+        facts[:, :, 2] = np.clip((level[:, 0] - w.level) / w.level_scale, -3, 3) if w.level_scale else 0.0
         facts[:, :, 3:] = self.static[series]
         ahead = np.minimum(first[:, None] + np.arange(N * P), len(self.future) - 1)
         known = np.where((np.arange(N * P) < H)[None, :, None], self.future[ahead], 0.0)
