@@ -41,7 +41,7 @@ class Forecaster:
     >>> import pandas as pd
     >>> from rnnkit import Forecaster
     >>> days = pd.date_range("2024-01-01", periods=120, name="day")
-    >>> sales = pd.DataFrame({"sales": 20.0 + 3.0 * days.dayofweek}, index=days)
+    >>> sales = pd.DataFrame({"sales": 20.0 + 3.0 * days.day_of_week}, index=days)
     >>> forecaster = Forecaster(horizon=7, steps=10).fit(sales)
     >>> forecaster.predict()[["median", "lo80", "hi80"]].shape
     (7, 3)
