@@ -175,6 +175,8 @@ class ForecastJob:
         calibration = self._calibration(before, *selected, self.ends["select"])
         restored = self.pool.restored(calibration(answer, quantiles))
         found = report(lambda *_: restored, quantiles, values, cuts, H, self.window.periods)
+        if self.parts.blocks:  # trainings on more points than the first are the more like the last one
+            before, selected = before[:0], (selected[0][:0], selected[1][:0])
         known = [np.concatenate(pair) for pair in zip((before, *selected), (answer, *judged), strict=True)]
         found["calibration"] = msgspec.to_builtins(self._calibration(known[0], known[1], known[2], self.ends["final"]))
         S, count = int((self.parts.fit > 0).sum()), max(map(len, self.parts.judge))
