@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnkit.nn import special
-from rnnkit.nn.special import beta, digamma, digamma_rest, gamma_rest, log_gamma
+from rnnkit.nn.special import HALF_LOG_2PI, beta, digamma_rest, gamma_rest
 
 EULER = 0.57721566490153286
 
@@ -18,6 +18,16 @@ def array(*values):
 
 def sides(a, b, x, y=None):
     return beta(array(a), array(b), array(x), array(1 - x if y is None else y))
+
+
+def log_gamma(x: np.ndarray) -> np.ndarray:
+    """ln Γ(x), for x > 0."""
+    return (x - 0.5) * np.log(x) - x + HALF_LOG_2PI + gamma_rest(x)
+
+
+def digamma(x: np.ndarray) -> np.ndarray:
+    """ψ(x) = Γ'(x) / Γ(x), for x > 0."""
+    return np.log(x) + digamma_rest(x)
 
 
 def test_log_gamma_of_whole_and_half_numbers():

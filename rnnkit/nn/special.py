@@ -66,16 +66,6 @@ def _series(factors: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     return total / x
 
 
-def log_gamma(x: np.ndarray) -> np.ndarray:
-    """ln Γ(x), for x > 0."""
-    return (x - 0.5) * np.log(x) - x + HALF_LOG_2PI + gamma_rest(x)
-
-
-def digamma(x: np.ndarray) -> np.ndarray:
-    """ψ(x) = Γ'(x) / Γ(x), for x > 0."""
-    return np.log(x) + digamma_rest(x)
-
-
 class Beta(NamedTuple):
     """The beta distribution of (a, b) at x: I_x(a, b), 1 − I_x(a, b), and x^a (1 − x)^b / B(a, b)."""
 
