@@ -21,6 +21,7 @@ from rnnkit.nn import (
     Network,
     Recurrent,
     Reshape,
+    Share,
     Sum,
     Take,
     Tape,
@@ -92,7 +93,7 @@ def test_language_tree_gradients(per):
 def forecast_tree():
     encoder = Chain((Dense(4, 5, "relu"), Recurrent("gru", 5, 6), Last()))
     head = Chain((Take("past"), Dense(6, 14, "tanh"), Reshape((7, 2))))
-    return Chain((At("past", encoder), Sum((head, Mixture("past", "bases", 6, 3, 2, 2)))))
+    return Chain((At("past", encoder), Sum((head, Chain((Mixture("past", "bases", 6, 3, 2), Share((1, 1))))))))
 
 
 def test_forecast_tree_gradients():

@@ -240,7 +240,7 @@ class Reshape(Layer):
 class Mixture(Layer):
     """Simple forecasts mixed by a gate that reads a code.
 
-    ``{code: [B,D], values: [B,K,N]} -> y [B,N,outputs]``, the same for every output. The gate
+    ``{code: [B,D], values: [B,K,N]} -> y [B,N,1]``. The gate
     is a softmax over the K values, made anew for each of ``segments`` equal pieces of the N points, and
     starts at equal weights: ``y_n = Σ_k softmax_k(code W + b)_{k, segment(n)} values_{k,n}``.
     """
@@ -252,7 +252,6 @@ class Mixture(Layer):
     inputs: int
     count: int
     segments: int
-    outputs: int = 1
 
     def params(self) -> tuple[Any, ...]:
         from rnnkit.cells import Param
@@ -273,21 +272,21 @@ class Mixture(Layer):
         y = (gate[:, :, self._segment(values.shape[2])] * values).sum(axis=1)
         if tape is not None:
             tape.push(self, code, values, gate)
-        return np.repeat(y[:, :, None], self.outputs, axis=2), None
+        return y[:, :, None], None
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State = None, want_dx: bool = True) -> tuple[Any, State]:
         code, values, gate = tape.pop(self)
         N = values.shape[2]
-        dgate_points = dy.sum(axis=2)[:, None, :] * values
+        dgate_points = dy[:, None, :, 0] * values
         starts = np.searchsorted(self._segment(N), np.arange(self.segments))
         dgate = np.add.reduceat(dgate_points, starts, axis=2)
         da = (gate * (dgate - (gate * dgate).sum(axis=1, keepdims=True))).reshape(len(code), -1)
         self.g["W"] += code.T @ da
         self.g["b"] += da.sum(axis=0)
-        dvalues = gate[:, :, self._segment(N)] * dy.sum(axis=2)[:, None, :] if want_dx else None
+        dvalues = gate[:, :, self._segment(N)] * dy[:, None, :, 0] if want_dx else None
         return {self.code: da @ self.p["W"].T, self.values: dvalues}, None
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
         B, K, N = shape[self.values]
-        y = (B, N, self.outputs)
+        y = (B, N, 1)
         return Footprint(self._bytes(*y) + self._bytes(B, K, N), 2 * self._bytes(B, K, N) if training else 0, 0, y)
