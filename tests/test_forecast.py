@@ -397,3 +397,15 @@ def test_evaluating_on_what_was_trained_on_says_so(table, tmp_path):
     other = model.evaluate(write(tmp_path / "other.csv", {"sales": seasonal(seed=9)}))  # same dates, another shop
     assert other["in_sample"] is False
     assert not any("trained on" in notice for notice in other["notices"])
+
+
+@pytest.mark.parametrize("points", [8, 9, 12, 16, 20, 30])
+@pytest.mark.parametrize("horizon", [1, 12, 24])
+def test_a_tiny_series_is_forecast_or_refused_in_one_sentence(tmp_path, points, horizon):
+    path = write(tmp_path / "tiny.csv", {"sales": 100.0 + np.arange(points)})
+    model = trained(path, tmp_path / "run", horizon=horizon, steps=1, hidden=2)
+    median = model.predict().columns[0]["median"]
+    assert len(median) == horizon
+    assert np.isfinite(median).all()
+    with pytest.raises(DataError, match="at least"):
+        trained(write(tmp_path / "less.csv", {"sales": np.arange(3.0)}), tmp_path / "less", horizon=horizon)

@@ -101,8 +101,10 @@ class ForecastJob:
     def _draw(self, stage: str, count: int, step: int, purpose: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Random windows (series, cut) inside a stage's part: a function of seed, stage, step and purpose."""
         ends, H = self.ends[stage], self.window.horizon
-        high = ends - (H if int(ends.max()) >= self.window.context + 2 * H else max(1, H // 4))
-        low = np.maximum(np.minimum(max(self.window.minimum, self.window.context), high), self.window.minimum)
+        whole = int(ends.max()) >= self.window.context + 2 * H
+        high = ends - (H if whole else np.maximum(1, np.minimum(H // 4, ends // 2)))
+        least = min(self.window.minimum, int(high.max()))  # where no series has more, what there is must do
+        low = np.maximum(np.minimum(max(self.window.minimum, self.window.context), high), least)
         usable = np.flatnonzero(high >= low)
         counter = (step << 128) | (self.stages.index(stage) << 96) | (purpose << 64)
         rng = np.random.Generator(np.random.Philox(key=self.plan.seed & (2**64 - 1), counter=counter))
