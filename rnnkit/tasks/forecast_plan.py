@@ -20,7 +20,7 @@ from rnnkit.tasks.windows import QUANTILES, SCALINGS, Scaling, Window
 EVALUATIONS = 15
 LARGE = 20_000
 """Points from which a data set counts as large: a wider network, larger batches, more steps."""
-NOISE = 0.5
+NOISE = 1.0
 """About by which share the loss of one window differs from the mean: weights are not chosen by less than noise."""
 ENOUGH = 20
 """Series from which on their levels tell them apart."""

@@ -18,7 +18,7 @@ MOST = 40
 """Origins of a series that are judged at most."""
 TYPICAL = 0.25
 """The quantile of the lengths of series by which the parts are measured; of shorter ones some may have none."""
-SMALL = 5_000
+SMALL = 1_000
 """Points of the fitted part, over all series, up to which what is selected on is fitted too before judging."""
 BLOCKS, GROWTH = 4, 0.25
 """Trainings that judge at most; one for every such share of the fitted part that is judged."""
