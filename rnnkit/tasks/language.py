@@ -10,16 +10,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnkit.cells import get_cell
 from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
 from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES, Vocabulary
 from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
-from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
+from rnnkit.nn import Network
 from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.language_model import Facts, LanguageModel
+from rnnkit.tasks.language_network import network_of
 from rnnkit.tasks.language_plan import plan_of, resolve
 from rnnkit.tasks.language_score import (
     GRAM,
@@ -121,32 +121,7 @@ class LanguageJob:
         return " ".join(self.text[:200].split()[:2])[:40]
 
     def network(self) -> Network:
-        o = self.resolved
-        assert o.embedding is not None
-        assert o.hidden is not None
-        assert o.dropout is not None
-        assert o.layers is not None
-        size = self.vocabulary.size
-        recurrent = Recurrent(
-            o.cell,
-            o.embedding,
-            o.hidden,
-            layers=o.layers,
-            dropout=o.dropout,
-            recurrent_dropout=o.recurrent_dropout,
-            options=get_cell(o.cell).complete(o.cell_options()),
-            weight_init=o.init or "uniform",
-            recurrent_init=o.init or ("orthogonal" if o.cell == "rnn" else "uniform"),
-            forget_bias=0.0,  # with short cuts of carried state, 1 was worse by 0.045 nats on small texts
-        )
-        parts = (
-            Embedding(size, o.embedding),
-            Dropout(o.dropout / 4),
-            recurrent,
-            Dropout(o.dropout),
-            Dense(o.hidden, size),
-        )
-        return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)
+        return network_of(self.resolved, self.vocabulary.size)
 
     def batch(self, stage: str, step: int) -> Batch:
         """Rows walk side by side through the text, turned by a random offset anew each epoch; state is carried on."""
