@@ -28,7 +28,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance: float = 0.0  # a later evaluation is preferred that is worse by at most this share of the lowest loss
     patience: int = 0  # evaluations without a better one before stopping; 0 is never
     stop: int = 0  # stop after this many steps though the schedule is longer; 0 is never
+    turns: list[tuple[int, int]] = []  # (step, steps): from that step on, so many steps make the whole schedule
     seed: int = 0
+
+    @property
+    def whole(self) -> int:
+        """Steps of the whole schedule after its last turn."""
+        return self.turns[-1][1] if self.turns else self.steps
 
 
 @dataclass

@@ -30,4 +30,5 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     schedule: dict[str, Any] = {}
     report: dict[str, Any] = {}
     seconds: float = 0.0
+    until: float = 0.0  # seconds from the beginning within which the steps are to end; 0: no such limit
     done: bool = False

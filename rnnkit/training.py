@@ -22,12 +22,12 @@ from rnnkit.events import Evaluated, Event, Finished, Interrupted, Judged, Retur
 from rnnkit.job import Batch, Job, Plan
 from rnnkit.modelfile import CheckpointMeta
 from rnnkit.nn import Tape
-from rnnkit.nn.clipping import clip_by_value, factor, norm
 from rnnkit.nn.memory import give_back
 from rnnkit.nn.network import fill_state, flatten_state
-from rnnkit.nn.optim import make_optimizer
+from rnnkit.nn.optim import make_optimizer, update
 from rnnkit.nn.schedules import make_schedule
 from rnnkit.nn.threads import apart, single_blas
+from rnnkit.pacing import Pacer, place, written
 from rnnkit.prefetch import Prefetch
 from rnnkit.progress import Progress
 from rnnkit.run import Run
@@ -90,6 +90,7 @@ class _Trainer:
         self.began = time.monotonic()
         self.saving = 0.0  # seconds that the last save took
         self.passes = 0
+        self.pacer = Pacer()
         self.part: Callable[[], None] = lambda: None
         self.batches = Prefetch(job.batch)
 
@@ -99,7 +100,7 @@ class _Trainer:
         give_back()  # what preparing the data took
         plan = self._measured() if self.max_seconds else self.job.plan
         self._plan(plan)
-        self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.steps)
+        self.progress = Progress(plan, steps=plan.steps, stop=plan.stop or plan.whole, until=self.pacer.until)
         self._fresh_weights()
         model = {**self.network.parameters.arrays(), **self.job.data()}, self.job.meta({}, self.network)
         self.run = Run.create(path, self._config(), model, self._checkpoint(), replace=replace)
@@ -118,6 +119,7 @@ class _Trainer:
         self.start = arrays.get("start")
         try:
             self.progress = msgspec.convert(meta.progress, Progress)
+            self.pacer = Pacer(self.progress.until)
             self._plan(self.progress.plan)
             self._fresh_weights()
             self._restore(arrays)
@@ -165,8 +167,25 @@ class _Trainer:
     def _measured(self) -> Plan:
         """Time some steps on a network of their own and plan by them."""
         assert self.max_seconds is not None
-        per_step, per_select = self.measure(min(3.0, 0.03 * self.max_seconds))
-        return self.job.budget(self.max_seconds - self._seconds(), per_step, per_select)
+        limit = min(3.0, 0.03 * self.max_seconds)
+        per_step, per_select = self.measure(limit)
+        plan = self.job.budget(self.max_seconds - self._seconds(), per_step, per_select)
+        if len(self.job.network().parameters) != len(self.network.parameters):  # a size of its own for that time
+            per_step, per_select = self.measure(limit)
+            plan = self.job.budget(self.max_seconds - self._seconds(), per_step, per_select)
+        if len(self.job.stages) == 1:
+            evaluations = plan.steps // plan.evaluate_every
+            self.pacer = Pacer(self._seconds() + 1.03 * plan.steps * per_step + evaluations * per_select)
+        return plan
+
+    def _turn(self) -> None:
+        """Let what is left of the schedule end when its time does, though steps have become slower or faster."""
+        progress = self.progress
+        stop = self.pacer.stop(self._seconds(), progress.step, progress.stop)
+        if stop != progress.stop:
+            progress.stop, turns = stop, [*self.plan.turns, (progress.step, stop)]
+            self.plan = progress.plan = msgspec.structs.replace(self.plan, turns=turns)
+            self.job.options["turns"] = written(turns)
 
     def measure(self, limit: float) -> tuple[float, float]:
         """Seconds per step and per selection, from about ``limit`` seconds of work that is thrown away."""
@@ -238,26 +257,12 @@ class _Trainer:
         if not math.isfinite(loss):
             return None
         self.network.backward(dy, self.tape)
-        if plan.clip_value and math.isfinite(norm(parameters.grads, engine)):  # infinity must reach the check below
-            clip_by_value(parameters.grads, plan.clip_value)
-        size = norm(parameters.grads, engine)
-        if not math.isfinite(size):
-            parameters.clear()
+        at = place(step, progress.steps, plan.turns) if plan.turns else step
+        lr = plan.lr * progress.rate * self.schedule.rate(at, progress.steps)
+        clips = plan.clip, plan.clip_value
+        if not update(self.optimizer, parameters, self.slots, lr, progress.updates + 1, self.decay, clips, engine):
             return None
         progress.updates += 1
-        lr = plan.lr * progress.rate * self.schedule.rate(step, progress.steps)
-        self.optimizer.step(
-            parameters.values,
-            parameters.grads,  # zero again afterwards, as every step finds them
-            self.slots,
-            lr,
-            progress.updates,
-            self.decay,
-            scale=factor(size, plan.clip or math.inf),
-            clear=True,
-            engine=engine,
-        )
-        parameters.touch()
         self.state = state
         progress.loss_sum += loss
         progress.loss_count += 1
@@ -317,13 +322,14 @@ class _Trainer:
         )
         if first and self.plan.patience and progress.waited >= self.plan.patience:
             progress.stop = progress.step
+        self._turn()
         yield Evaluated(stage, progress.step, mean, selected, better, seconds)
 
     def _judge(self, stage: str) -> Iterator[Event]:
         """Score the best weights of a stage on the part that nothing chose by."""
         self.network.parameters.assign(self.best)
         self.progress.report = self.job.judge(self.network, stage, self.progress.report)
-        if self.max_seconds and self.progress.stop < self.progress.steps:
+        if self.max_seconds and self.progress.stop < self.plan.whole:
             # the clock ended it, which config.toml repeats
             self.plan = msgspec.structs.replace(self.plan, stop=self.progress.stop)
             self.progress.plan = self.plan

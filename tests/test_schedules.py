@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rnnkit import pacing
 from rnnkit.errors import UsageError
 from rnnkit.nn.schedules import SCHEDULES, make_schedule
 
@@ -110,3 +111,29 @@ def test_options_that_cannot_be_are_refused(name, options, message):
 def test_plateau_refuses_a_foreign_state():
     with pytest.raises(UsageError, match="has scale, best, waited, not nothing"):
         make_schedule("plateau").restore({})
+
+
+def test_a_turned_schedule_goes_on_from_where_it_was_and_ends_where_it_is_to_end():
+    turns = [(20, 80), (40, 140)]
+    places = [pacing.place(step, 100, turns) for step in range(141)]
+    assert places[:21] == list(range(21))
+    assert places[40] == pytest.approx(20 + 80 * 20 / 60)
+    assert places[140] == pytest.approx(100)
+    assert all(a < b for a, b in itertools.pairwise(places))
+    assert pacing.read(pacing.written(turns)) == turns
+
+
+@pytest.mark.parametrize("text", ["5", "a:b", "30:20", "20:80,10:90", "1:2:3"])
+def test_turns_that_cannot_be_read_are_refused(text):
+    with pytest.raises(UsageError, match="STEP:STEPS"):
+        pacing.read(text)
+
+
+def test_a_pacer_lets_the_steps_end_when_their_time_does():
+    pacer = pacing.Pacer(until=110.0)
+    assert pacer.stop(10.0, 100, 1000) == 1000  # asked for the first time: nothing is known of the steps
+    assert pacer.stop(20.0, 200, 1000) == 1000 + 100  # 10 steps a second, 90 seconds left
+    assert pacer.stop(30.0, 300, 1100) == 1100  # as expected
+    assert pacer.stop(50.0, 400, 1100) == 400 + 300  # half as fast
+    assert pacer.stop(200.0, 500, 700) == 501  # too late: one last step
+    assert pacing.Pacer().stop(50.0, 400, 1100) == 1100

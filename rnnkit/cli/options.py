@@ -277,6 +277,7 @@ training = combined(
     _flag("warmup", float, "Linear rise of the learning rate: a share of the steps below 1, steps from 1 on."),
     _flag("patience", int, "Stop after this many evaluations without a better one (default: never)."),
     _flag("max-time", Duration(), "Time to train for, such as 90, 90s, 10m or 1h; the plan is made by the clock."),
+    _flag("turns", str, "Turns of the schedule that --max-time made, as config.toml keeps them.", metavar="STEP:STEPS"),
     _flag("seed", int, "Number that every random draw of the training depends on (default 0)."),
     click.option(
         "--config",

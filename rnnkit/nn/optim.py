@@ -14,7 +14,9 @@ import numpy as np
 
 from rnnkit.errors import UsageError
 from rnnkit.nn import registry
+from rnnkit.nn.clipping import clip_by_value, factor, norm
 from rnnkit.nn.engine import ENGINE, Engine
+from rnnkit.nn.parameters import Parameters
 
 FLUSH_EVERY = 128
 TINY = {np.dtype(np.float32): 1e-32, np.dtype(np.float64): 1e-290}
@@ -191,3 +193,33 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimize
 def make_optimizer(name: str, **options: Any) -> Optimizer:
     """The optimiser called ``name``; ``UsageError`` for an unknown name, option or value."""
     return registry.make("optimizer", OPTIMIZERS, name, options)
+
+
+def update(
+    optimizer: Optimizer,
+    parameters: Parameters,
+    slots: dict[str, np.ndarray],
+    lr: float,
+    number: int,
+    decay: np.ndarray,
+    clips: tuple[float, float],
+    engine: Engine,
+) -> bool:
+    """Clip the gradients by value, then by norm (``clips``: norm, value; 0 is off), and make update ``number``.
+
+    The gradients are zero afterwards. Where their norm is no finite number nothing moves: False.
+    """
+    by_norm, by_value = clips
+    size = norm(parameters.grads, engine)
+    if by_value and math.isfinite(size):
+        clip_by_value(parameters.grads, by_value)
+        size = norm(parameters.grads, engine)
+    if not math.isfinite(size):
+        parameters.clear()
+        return False
+    scale = factor(size, by_norm or math.inf)
+    optimizer.step(
+        parameters.values, parameters.grads, slots, lr, number, decay, scale=scale, clear=True, engine=engine
+    )
+    parameters.touch()
+    return True

@@ -23,7 +23,7 @@ class Schedule(registry.Choice):
     def __post_init__(self) -> None:
         self._within("warmup", "[0, inf)")
 
-    def rate(self, step: int, steps: int) -> float:
+    def rate(self, step: float, steps: int) -> float:
         """The factor for the update made after ``step`` earlier ones, of ``steps`` in all."""
         warm = round(self.warmup * steps) if self.warmup < 1 else round(self.warmup)
         if step < warm:
@@ -131,7 +131,7 @@ class Plateau(Schedule):
             raise UsageError(f"the state of a plateau schedule has {', '.join(self._memory)}, not {found}")
         self._memory.update(state)
 
-    def rate(self, step: int, steps: int) -> float:
+    def rate(self, step: float, steps: int) -> float:
         return float(self._memory["scale"]) * super().rate(step, steps)
 
     def _after(self, progress: float) -> float:

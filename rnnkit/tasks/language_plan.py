@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from rnnkit import pacing
 from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
 from rnnkit.tasks.options import TrainOptions
@@ -76,5 +77,6 @@ def plan_of(options: TrainOptions) -> Plan:
         clip_value=options.clip_value,
         patience=options.patience or 0,
         stop=options.stop or 0,
+        turns=pacing.read(options.turns),
         seed=options.seed,
     )

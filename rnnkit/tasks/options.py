@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rnnkit import pacing
 from rnnkit._kernels import PRECISIONS
 from rnnkit.errors import UsageError
 from rnnkit.nn.memory import check_recompute
@@ -68,6 +69,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     epochs: float | None = None
     steps: int | None = None
     stop: int | None = None
+    turns: str = ""  # of the schedule (see ``pacing``), as the clock of --max-time made them
     lr: float | None = None
     clip: float = 1.0
     clip_value: float = 0.0
@@ -121,6 +123,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         _one_of("level", self.level, ("char", "word", "byte"))
         _one_of("precision", self.precision, PRECISIONS)
         self.recompute = check_recompute(self.recompute)
+        pacing.read(self.turns)
 
     def cell_options(self) -> dict[str, str]:
         """The chosen options of the cell itself."""
