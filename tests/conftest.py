@@ -199,6 +199,19 @@ def assert_close() -> Callable[..., None]:
 
 
 @pytest.fixture
+def as_far_as_known() -> Callable[..., np.ndarray]:
+    """``as_far_as_known(variant, state)``: NaN for infinity in cells without R, whose candidates have no bound.
+
+    Infinity times a gate that is 0, or next to it, is either.
+    """
+
+    def known(variant: Variant, state: np.ndarray) -> np.ndarray:
+        return state if variant.cell.recurrent else np.where(np.isinf(state), np.nan, state)
+
+    return known
+
+
+@pytest.fixture
 def here(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a module's ``house`` to work in."""
     folder = tmp_path / "here"
