@@ -70,6 +70,12 @@ def variant(request: pytest.FixtureRequest) -> Variant:
     return VARIANTS[request.param]
 
 
+@pytest.fixture(params=[name for name, variant in VARIANTS.items() if not variant.cell.recurrent])
+def minimal(request: pytest.FixtureRequest) -> Variant:
+    """A variant of a cell without R."""
+    return VARIANTS[request.param]
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """A backend's name; one that cannot be loaded here is skipped, or fails where it is required."""

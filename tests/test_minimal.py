@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import VARIANTS
 
 from rnnkit._kernels import Span, load
 from rnnkit._kernels.reference import shares, sigmoid
@@ -15,20 +14,15 @@ SHAPES = [(9, 1, 5, 7), (11, 3, 4, 33), (400, 2, 3, 20), (5, 200, 3, 16), (6, 70
 """T, B, I, H: one row and many, more steps or rows than are walked at a time, odd units."""
 
 
-@pytest.fixture(params=[name for name, variant in VARIANTS.items() if not variant.cell.recurrent])
-def variant(request):
-    return VARIANTS[request.param]
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_sequence_is_its_steps(backend, variant, dtype, shape, reverse, threads, make_layer):
+def test_a_sequence_is_its_steps(backend, minimal, dtype, shape, reverse, threads, make_layer):
     """From an initial state that is not zero, to the bit where sums have one order."""
     T, B, _, _ = shape
-    layer = make_layer(variant, shape, dtype, reverse=reverse)
+    layer = make_layer(minimal, shape, dtype, reverse=reverse)
     whole = layer.run(backend, threads=threads)["h"]
-    kernels = load(backend, variant.name)
+    kernels = load(backend, minimal.name)
     weights = kernels.prepare(layer.params)
     tape = kernels.allocate(weights, 1, B, False)
     h = layer.initial[0].copy()
@@ -46,16 +40,16 @@ def test_a_sequence_is_its_steps(backend, variant, dtype, shape, reverse, thread
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("options", ["", "ragged", "ragged reverse"])
-def test_pieces_of_a_walk_equal_the_reference(backend, variant, shape, options, make_layer, assert_close):
-    layer = make_layer(variant, shape, "float32", **dict.fromkeys(options.split(), True))
+def test_pieces_of_a_walk_equal_the_reference(backend, minimal, shape, options, make_layer, assert_close):
+    layer = make_layer(minimal, shape, "float32", **dict.fromkeys(options.split(), True))
     assert_close(layer.run(backend, threads=2), layer.run("numpy"))
 
 
-def test_what_a_unit_keeps_and_takes_is_all_there_is(variant, make_layer):
+def test_what_a_unit_keeps_and_takes_is_all_there_is(minimal, make_layer):
     """Of a candidate that is 1 from a state that is 1 comes 1, whatever the gates."""
-    layer = make_layer(variant, (5, 4, 3, 6), "float64")
+    layer = make_layer(minimal, (5, 4, 3, 6), "float64")
     H = 6
-    layer.params["W"][:, -H:], layer.params["b"][-H:] = 0, 1 if variant.options["activation"] == "linear" else 0.5
+    layer.params["W"][:, -H:], layer.params["b"][-H:] = 0, 1 if minimal.options["activation"] == "linear" else 0.5
     layer.initial[0][...] = 1
     np.testing.assert_allclose(layer.run("numpy")["h"], 1, rtol=0, atol=1e-14)
 

@@ -6,8 +6,8 @@
 # [f k n] of LANES units, which backward turns into [dz dn] or [df di dn].
 
 cdef enum:
-    WALKED = 192  # rows at a time there: W is read once for them,
-    RETURNED = 64  # and on the way back, where nothing is
+    WALKED = 192  # rows of the batch at a time there, W being read once for them,
+    RETURNED = 64  # and on the way back, where none is read
 
 
 # Where a walk stands: at the i-th of the share's rows that have step t.
@@ -15,7 +15,8 @@ cdef struct Place:
     Py_ssize_t t, i, alive
 
 
-cdef inline Py_ssize_t rows_alive(const Pass* p, const Share* w, Py_ssize_t t, Py_ssize_t by, Py_ssize_t steps) noexcept nogil:
+cdef inline Py_ssize_t rows_alive(const Pass* p, const Share* w, Py_ssize_t t, Py_ssize_t by,
+                                  Py_ssize_t steps) noexcept nogil:
     """How many rows some steps have, from t on, each ``by`` after the other."""
     cdef Py_ssize_t total = 0, k
     if p.lengths == NULL:
@@ -78,7 +79,8 @@ cdef inline void minimal_lanes(int variant, const real* a, const real* h_old, re
         put(h_new + l, keep * get(h_old + l) + take * n)
 
 
-cdef inline void minimal_back_lanes(int variant, real* gates, const real* h_old, const real* dy, real* dh) noexcept nogil:
+cdef inline void minimal_back_lanes(int variant, real* gates, const real* h_old, const real* dy,
+                                    real* dh) noexcept nogil:
     """INOUT ``gates``: what forward kept, then the gradients of the pre-activations; ``dh``: of h', then of h."""
     cdef int l, last = 1 if variant <= MINGRU_POSITIVE else 2
     cdef vec d, n, f, keep, take, part, one = splat(1)
@@ -173,7 +175,8 @@ cdef void minimal_panel(const Pass* p, const Share* w, Py_ssize_t j, Py_ssize_t 
             else:
                 x[r] = p.x + (places[r].t * p.B + w.rows[places[r].i]) * p.I
         if p.rounded and not table:
-            rnnkit_dot(rows, cols // LANES, 1, p.pairs_x, low, 2, 0, p.low_forth + j * p.pairs_x * cols * 2, 2 * cols, <float*>a)
+            rnnkit_dot(rows, cols // LANES, 1, p.pairs_x, low, 2, 0, p.low_forth + j * p.pairs_x * cols * 2, 2 * cols,
+                       <float*>a)
         elif not table:
             cell_product(rows, cols, False, seed, p.I, x, forth_at(p, j), 0, x, forth_at(p, j), a)
         if p.variant == MINGRU_LINEAR:
@@ -199,8 +202,8 @@ cdef void minimal_dead(const Pass* p, const Share* w, Py_ssize_t t, Py_ssize_t b
 
 cdef void minimal_forward(const Pass* p, const Share* w) noexcept nogil:
     """A worker's rows or units, there."""
-    cdef Py_ssize_t steps = p.stop - p.start, ahead = max(1, WALKED // max(w.count, 1)), by = -1 if p.reverse else 1
-    cdef Py_ssize_t k = 0, j, jj, t, some, base, count, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
+    cdef Py_ssize_t steps = p.stop - p.start, ahead = max(1, WALKED // p.B), by = -1 if p.reverse else 1
+    cdef Py_ssize_t k = 0, j, t, some, base, count, first = w.unit // LANES, last = (w.end + LANES - 1) // LANES
     while k < steps:
         some = least(ahead, steps - k)
         t = p.stop - 1 - k if p.reverse else p.start + k
@@ -226,8 +229,8 @@ cdef void minimal_round(const Pass* p, const Share* w, Py_ssize_t base, Py_ssize
                          <const float*>(p.x + ((base + k) * p.B + w.rows[i]) * p.I), p.I)
 
 
-cdef inline void minimal_back_rows(int variant, const Pass* p, const Share* w, Py_ssize_t j, Py_ssize_t t, Py_ssize_t by,
-                                   Py_ssize_t count) noexcept nogil:
+cdef inline void minimal_back_rows(int variant, const Pass* p, const Share* w, Py_ssize_t j, Py_ssize_t t,
+                                   Py_ssize_t by, Py_ssize_t count) noexcept nogil:
     """Panel j of ``count`` rows from step t back."""
     cdef Place at = place_at(p, w, t)
     cdef Py_ssize_t k, n = least(LANES, p.H - j * LANES), row, old

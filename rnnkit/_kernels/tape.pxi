@@ -40,7 +40,7 @@ cdef class Tape:
         if weights.V and training:
             self.sums = aligned(weights.panels * weights.width * weights.V + PANEL, False)
         if weights.rounded:
-            together = B if weights.R is not None else max(WALKED, 1) * B  # rows of x
+            together = B if weights.R is not None else max(WALKED, B)  # rows of x
             self.low_x = np.zeros(together * 2 * weights.pairs_x, np.uint16)
             self.low_h = np.zeros(B * 2 * weights.pairs_h, np.uint16)
         if training and (weights.panels >= MANY or weights.rounded):

@@ -39,15 +39,16 @@ cdef void forward_share(const Pass* whole, const Share* w) noexcept nogil:
 
 
 cdef void backward_share(const Pass* p, const Share* w) noexcept nogil:
-    cdef Py_ssize_t k, t, first = p.start * p.B, rows = (p.stop - p.start) * p.B
+    cdef Py_ssize_t k, t, steps = p.stop - p.start, first = p.start * p.B, rows = steps * p.B
     cdef Step s
     if p.variant >= MINGRU_LINEAR:
         minimal_backward(p, w)
-    for k in range(p.stop - p.start if p.variant < MINGRU_LINEAR else 0):
+        steps = 0
+    for k in range(steps):
         t = p.start + k if p.reverse else p.stop - 1 - k
         s = step_at(p, t)
         s.alive = alive_rows(p, w, t)
-        if k + 1 < p.stop - p.start:
+        if k + 1 < steps:
             s.next = t + 1 if p.reverse else t - 1
         if p.variant == LSTM:
             lstm_back_step(p, &s, w)
