@@ -48,14 +48,18 @@ def make_shaped(name: str, cell: str, shape: Shape, threads: int) -> Any:
 def make_decay(name: str, cell: str, scale: float, threads: int, steps: int = STEPS) -> Any:
     """The same on a layer without inputs whose states shrink to ``KEPT`` of themselves at every step, from ``scale``.
 
-    The gates that keep a state (LSTM f, GRU z) are held at ``KEPT`` by their bias; the RNN's R is ``KEPT`` times
-    the identity.
+    The gates that keep a state (LSTM f, GRU z) are held at ``KEPT`` by their bias, the minimal GRU's z at the rest, and
+    the minimal LSTM's f/(f + i) by both; the RNN's R is ``KEPT`` times the identity.
     """
     problem = make_problem(cell, Shape(BASE, steps, UNITS, UNITS))
     H, gates = UNITS, problem.cell.gates
     params = {name: np.zeros_like(value) for name, value in problem.params.items()}
     if cell == "rnn":
         params["R"][...] = KEPT * np.eye(H, dtype=np.float32)
+    elif cell == "minlstm":  # f = ½
+        params["b"][gates.index("i") * H :][:H] = -np.log(2 * KEPT / (1 - KEPT) - 1)
+    elif cell == "mingru":
+        params["b"][gates.index("z") * H :][:H] = -np.log(KEPT / (1 - KEPT))
     else:
         keeper = gates.index("f" if cell == "lstm" else "z")
         params["b"][keeper * H : (keeper + 1) * H] = np.log(KEPT / (1 - KEPT))
@@ -156,14 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [name for name in rows[0] if name.startswith("denormals")]
     headers = [f"{along} ×{factor}" for along in ("T", "B") for factor in factors[1:]]
     print(
-        f"{'cell':6}{'work':7}"
+        f"{'cell':8}{'work':7}"
         + "".join(f"{header:>8}" for header in [*headers, *(n.split()[1] for n in names), "ragged"])
     )
     for row in rows:
         cells_ = [row[along][factor] for along in ("T", "B") for factor in factors[1:]] + [
             row[name] for name in [*names, "ragged"]
         ]
-        print(f"{row['cell']:6}{row['work']:7}" + "".join(f"{value:8.2f}" for value in cells_))
+        print(f"{row['cell']:8}{row['work']:7}" + "".join(f"{value:8.2f}" for value in cells_))
 
 
 if __name__ == "__main__":

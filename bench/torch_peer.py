@@ -27,6 +27,7 @@ import numpy as np
 from character import ADAMW, CLIP, LR, Sizes, Step, Windows, read_text
 
 from rnnkit.benchmark import Timing, alternate
+from rnnkit.cells import get_cell
 from rnnkit.contestants import TOLERANCE
 from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.lanes import open_lanes
@@ -215,6 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     threads = resolve(options.threads)
+    for cell in options.cell.split(","):
+        if not get_cell(cell).recurrent:
+            parser.error(f"--cell names cells that PyTorch has a layer of, and {cell} is none; leave it out")
     characters = len(set(read_text(options.text))) if options.text else 65
     makers = contestants(threads, options.backend)
     chosen = (options.cell, options.sizes, options.batch)

@@ -30,7 +30,7 @@ from rnnkit.contestants import WORKS, Contestant, KernelRun, Shape, check_equal,
 from rnnkit.errors import RnnkitError, UsageError
 from rnnkit.lanes import Lane, open_lanes
 from rnnkit.limits import LIMIT, Peak, Product
-from rnnkit.peers import PEERS, limits
+from rnnkit.peers import PEERS, able, limits
 
 REFERENCE = "numpy"
 MIN_ROUNDS = 3
@@ -56,9 +56,10 @@ QUICK = (SHAPES[0], SHAPES[2], SHAPES[6], SHAPES[9])
 
 
 def flops(cell: Cell, shape: Shape, work: str = "infer") -> int:
-    """Floating-point operations of the products, 2·T·B·G·H·(I+H); training needs three times as many."""
+    """Operations of the products, 2·T·B·G·H·(I+H), or ·I where there is no R; training needs three times as many."""
     B, T, I, H = shape  # noqa: E741
-    return (3 if work == "train" else 1) * 2 * T * B * len(cell.gates) * H * (I + H)
+    depth = I + H if cell.recurrent else I
+    return (3 if work == "train" else 1) * 2 * T * B * len(cell.gates) * H * depth
 
 
 # -- the timer -------------------------------------------------------------------------------
@@ -250,8 +251,12 @@ def compare(
     """Check that all contestants of ``setting`` give the reference's results, then time each kind of work.
 
     ``lanes`` are those of ``arena(setting)``, which serve one comparison after another; ``rounds`` and
-    ``seconds`` bound each as in ``alternate``.  A peer that cannot train takes part in inference alone.
+    ``seconds`` bound each as in ``alternate``.  A peer that cannot train takes part in inference alone, one without
+    such a cell in nothing.
     """
+    can_do = {name: able(name, cell) if name in PEERS else WORKS for name in (*setting.backends, *setting.peers)}
+    lanes = {name: lane for name, lane in lanes.items() if can_do.get(name, WORKS)}
+    can_do = {name: can for name, can in can_do.items() if can}
     for name, lane in lanes.items():
         if name == LIMIT:
             lane.post("hold", make_limit, setting.threads)
@@ -260,15 +265,14 @@ def compare(
     for lane in lanes.values():
         lane.take()
     expected = lanes[REFERENCE].ask("call", "results")
-    able = {name: PEERS[name].works if name in PEERS else WORKS for name in (*setting.backends, *setting.peers)}
-    for name, can in able.items():
+    for name, can in can_do.items():
         if name != REFERENCE:
             found = lanes[name].ask("call", "results")
             wanted = expected if set(can) == set(WORKS) else {key: expected[key] for key in found}
             check_equal(name, found, wanted, f"a {cell} of B T I H = {shape}")
     top = lanes[LIMIT].ask("call", "operations")
     for work in works:
-        names = [name for name, can in able.items() if work in can]
+        names = [name for name, can in can_do.items() if work in can]
         samplers = {name: partial(lanes[name].ask, "sample", work) for name in (LIMIT, *names)}
         timings = alternate(samplers, rounds=rounds, seconds=seconds)
         limit = timings.pop(LIMIT)

@@ -36,7 +36,10 @@ class Param:
 
 @dataclass(frozen=True)
 class Cell:
-    """What the rest of the house must know of a cell; its arithmetic is in ``_kernels``."""
+    """What the rest of the house must know of a cell; its arithmetic is in ``_kernels``.
+
+    ``recurrent`` says whether h meets a matrix R; without one, gates depend on x alone and steps can be taken together.
+    """
 
     name: str
     title: str
@@ -46,6 +49,7 @@ class Cell:
     gate_bias: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: Callable[[int, Mapping[str, str]], tuple[Param, ...]] = lambda hidden, options: ()
+    recurrent: bool = True
 
     def complete(self, options: Mapping[str, str] | None = None) -> dict[str, str]:
         """The cell's options with defaults filled in; ``UsageError`` for an unknown one."""
@@ -70,9 +74,10 @@ class Cell:
         """Names, shapes and default initialisers of one layer of this cell in one direction."""
         width = len(self.gates) * hidden
         bias = tuple(self.gate_bias.get(gate, 0.0) for gate in self.gates)
+        R = Param("R", (hidden, width), "orthogonal", True, len(self.gates), (hidden, hidden))
         return (
             Param("W", (inputs, width), "xavier_uniform", True, len(self.gates), (inputs, hidden)),
-            Param("R", (hidden, width), "orthogonal", True, len(self.gates), (hidden, hidden)),
+            *((R,) if self.recurrent else ()),
             Param("b", (width,), "constant", False, len(self.gates), (hidden, hidden), bias),
             *self.extra(hidden, self.complete(options)),
         )
@@ -122,6 +127,33 @@ CELLS: dict[str, Cell] = {
             options={"reset": ("after", "before")},
             extra=_recurrent_bias,
         ),
+        Cell(
+            name="mingru",
+            title="minimal GRU (Feng et al. 2024)",
+            gates=("z", "n"),
+            states=("h",),
+            equations=(
+                "z = σ(x W_z + b_z)",
+                "n = g(x W_n + b_n),  g(a) = a    (positive: a + ½ where a ≥ 0, else σ(a))",
+                "h' = (1 − z) ⊙ h + z ⊙ n",
+            ),
+            options={"activation": ("linear", "positive")},
+            recurrent=False,
+        ),
+        Cell(
+            name="minlstm",
+            title="minimal LSTM (Feng et al. 2024)",
+            gates=("f", "i", "n"),
+            states=("h",),
+            equations=(
+                "f, i = σ(x W + b)",
+                "n = g(x W_n + b_n),  g(a) = a    (positive: a + ½ where a ≥ 0, else σ(a))",
+                "h' = f/(f + i) ⊙ h + i/(f + i) ⊙ n",
+            ),
+            gate_bias={"f": 1.0},
+            options={"activation": ("linear", "positive")},
+            recurrent=False,
+        ),
     )
 }
 """Every cell by name: parameter shapes, initialisation, CLI choices, tests and benches iterate over it."""
@@ -132,3 +164,13 @@ def get_cell(name: str) -> Cell:
     if name not in CELLS:
         raise UsageError(f"cell is one of {', '.join(CELLS)}, not {name!r}")
     return CELLS[name]
+
+
+def cell_of(variant: str) -> Cell:
+    """The cell of a variant's name (``Cell.variant``)."""
+    return get_cell(variant.partition("_")[0])
+
+
+def values_of(option: str) -> tuple[str, ...]:
+    """What an option can be in one cell or another, in their order."""
+    return tuple(dict.fromkeys(value for cell in CELLS.values() for value in cell.options.get(option, ())))

@@ -31,9 +31,10 @@ OTHER = ("data", "task", *ROLES)
 class Forecaster:
     """Learns series from a data frame or from arrays, and forecasts them with bands.
 
-    ``horizon``: steps to forecast, by default chosen from the data; ``cell``: gru, lstm or rnn; ``season``: in steps,
-    such as "24,168", by default found; ``max_time``: seconds to train for, by default as long as the chosen plan takes;
-    ``options``: any other setting of ``rnnkit train`` with underscores. Nothing is checked before ``fit`` but names.
+    ``horizon``: steps to forecast, by default chosen from the data; ``cell``: gru, lstm, rnn, mingru or minlstm;
+    ``season``: in steps, such as "24,168", by default found; ``max_time``: seconds to train for, by default as long as
+    the chosen plan takes; ``options``: any other setting of ``rnnkit train`` with underscores. Nothing is checked
+    before ``fit`` but names.
 
     After ``fit``: ``model_``, ``report_`` (what it scored on the part that nothing was chosen by, beside the
     baselines), ``verdict_`` in one sentence, ``notices_`` (what was found in the data, and chosen).

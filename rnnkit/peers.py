@@ -14,8 +14,21 @@ import numpy as np
 from rnnkit.contestants import WORKS, Problem
 
 
+def scan(torch: Any, keep: Any, add: Any, first: Any) -> Any:
+    """h_t = keep_t ⊙ h_{t−1} + add_t ``[T,B,H]`` from ``first [B,H]`` on, in log₂ T sweeps (Hillis & Steele 1986)."""
+    add = torch.cat([add[:1] + keep[:1] * first, add[1:]])
+    reach = 1
+    while reach < len(add):
+        add = torch.cat([add[:reach], add[reach:] + keep[reach:] * add[:-reach]])
+        keep = torch.cat([keep[:reach], keep[reach:] * keep[:-reach]])
+        reach *= 2
+    return add
+
+
 class TorchRun:
     """PyTorch's layer with the same weights; its second bias is 0 but for the reset-after GRU's ``bn``.
+
+    It has none of the cells without R: they are a linear layer, then PyTorch's operators and ``scan``.
 
     Sets PyTorch's number of threads, for good.
     """
@@ -29,18 +42,23 @@ class TorchRun:
         torch.set_num_threads(threads)
         _, _, I, H = problem.shape  # noqa: E741
         self.torch, self.problem = torch, problem
-        layer = getattr(torch.nn, problem.cell.name.upper())(I, H)
+        recurrent = problem.cell.recurrent
+        layer = (
+            getattr(torch.nn, problem.cell.name.upper())(I, H)
+            if recurrent
+            else torch.nn.Linear(I, len(problem.params["b"]))
+        )
+        self.names = (
+            {"W": "weight_ih_l0", "R": "weight_hh_l0", "b": "bias_ih_l0"} if recurrent else {"W": "weight", "b": "bias"}
+        )
         second = np.zeros_like(problem.params["b"])
         if "bn" in problem.params:
             second[-H:] = problem.params["bn"]
         with torch.no_grad():
-            for name, value in (
-                ("weight_ih_l0", problem.params["W"].T),
-                ("weight_hh_l0", problem.params["R"].T),
-                ("bias_ih_l0", problem.params["b"]),
-                ("bias_hh_l0", second),
-            ):
-                getattr(layer, name).copy_(torch.tensor(value))
+            for ours, theirs in self.names.items():
+                getattr(layer, theirs).copy_(torch.tensor(problem.params[ours].T))
+            if recurrent:
+                layer.bias_hh_l0.copy_(torch.tensor(second))
         self.layer = layer
         self.x = torch.tensor(problem.x, requires_grad=True)
         self.first = tuple(torch.tensor(first[None], requires_grad=True) for first in problem.first)
@@ -48,9 +66,23 @@ class TorchRun:
         self.dlast = tuple(torch.tensor(last[None]) for last in problem.dlast)
 
     def _forward(self) -> tuple[Any, tuple[Any, ...]]:
+        if not self.problem.cell.recurrent:
+            return self._minimal()
         first = self.first if len(self.first) > 1 else self.first[0]
         y, last = self.layer(self.x, first)
         return y, last if len(self.first) > 1 else (last,)
+
+    def _minimal(self) -> tuple[Any, tuple[Any, ...]]:
+        torch = self.torch
+        *gates, n = self.layer(self.x).chunk(len(self.problem.cell.gates), -1)
+        if len(gates) == 1:
+            keep, take = torch.sigmoid(-gates[0]), torch.sigmoid(gates[0])
+        else:
+            soft = torch.nn.functional.softplus
+            log_ratio = soft(-gates[1]) - soft(-gates[0])
+            keep, take = torch.sigmoid(log_ratio), torch.sigmoid(-log_ratio)
+        y = scan(torch, keep, take * n, self.first[0][0])
+        return y, (y[-1:],)
 
     def infer(self) -> Any:
         with self.torch.inference_mode():
@@ -66,13 +98,15 @@ class TorchRun:
         y, last, grads = self.train()
         names = self.problem.cell.states
         dx, *rest = (grad.numpy() for grad in grads)
-        dfirst, (dW, dR, db, db2) = rest[: len(names)], rest[len(names) :]
+        dfirst = rest[: len(names)]
+        by_name = dict(zip((name for name, _ in self.layer.named_parameters()), rest[len(names) :], strict=True))
         found["h"] = y.detach().numpy()
         found |= {f"last {name}": state.detach().numpy()[0] for name, state in zip(names, last, strict=True)}
         found |= {f"gradient of first {name}": grad[0] for name, grad in zip(names, dfirst, strict=True)}
-        found |= {"gradient of x": dx, "gradient of W": dW.T, "gradient of R": dR.T, "gradient of b": db}
+        found["gradient of x"] = dx
+        found |= {f"gradient of {ours}": by_name[theirs].T for ours, theirs in self.names.items()}
         if "bn" in self.problem.params:
-            found["gradient of bn"] = db2[-self.problem.shape.H :]
+            found["gradient of bn"] = by_name["bias_hh_l0"][-self.problem.shape.H :]
         return found
 
 
@@ -87,7 +121,7 @@ class OnnxRun:
     packages = ("onnxruntime", "onnx")
     works = ("infer",)
     order = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}  # noqa: RUF012 - never changed
-    """For each gate of the operator, its place in rnnkit's order."""
+    """For each gate of the operator, its place in rnnkit's order; the cells that there are operators of."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
@@ -159,6 +193,12 @@ class OnnxRun:
 
 PEERS: dict[str, type[TorchRun] | type[OnnxRun]] = {"torch": TorchRun, "onnxruntime": OnnxRun}
 """What ``--against`` offers."""
+
+
+def able(peer: str, cell: str) -> tuple[str, ...]:
+    """The kinds of work that a peer can do with a cell; none where it has no such operator."""
+    return () if PEERS[peer] is OnnxRun and cell not in OnnxRun.order else PEERS[peer].works
+
 
 LIMITED: dict[str, dict[str, str]] = {
     "x86-64-v3": {

@@ -70,6 +70,12 @@ def variant(request: pytest.FixtureRequest) -> Variant:
     return VARIANTS[request.param]
 
 
+@pytest.fixture(params=[name for name, variant in VARIANTS.items() if not variant.cell.recurrent])
+def minimal(request: pytest.FixtureRequest) -> Variant:
+    """A variant of a cell without R."""
+    return VARIANTS[request.param]
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """A backend's name; one that cannot be loaded here is skipped, or fails where it is required."""
@@ -196,6 +202,19 @@ def assert_close() -> Callable[..., None]:
             np.testing.assert_allclose(actual[name], value, rtol=0, atol=tolerance, err_msg=name)
 
     return check
+
+
+@pytest.fixture
+def as_far_as_known() -> Callable[..., np.ndarray]:
+    """``as_far_as_known(variant, state)``: NaN for infinity in cells without R, whose candidates have no bound.
+
+    Infinity times a gate that is 0, or next to it, is either.
+    """
+
+    def known(variant: Variant, state: np.ndarray) -> np.ndarray:
+        return state if variant.cell.recurrent else np.where(np.isinf(state), np.nan, state)
+
+    return known
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from rnnkit.cells import get_cell
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
@@ -29,9 +30,10 @@ class TinyJob:
         self.ids = np.random.default_rng(0).integers(0, SYMBOLS, (200, 5))
 
     def network(self):
+        masked = self.dropout if get_cell(self.cell).recurrent else 0.0
         parts = (
             Embedding(SYMBOLS, 4),
-            Recurrent(self.cell, 4, 7, layers=2, dropout=self.dropout, recurrent_dropout=self.dropout),
+            Recurrent(self.cell, 4, 7, layers=2, dropout=self.dropout, recurrent_dropout=masked),
             Dropout(self.dropout),
             Dense(7, SYMBOLS),
         )

@@ -49,7 +49,7 @@ def make(backend, variant, make_layer, rng):
     def build(shape, options="", tokens=False, exact=False):
         layer = make_layer(variant, shape, "float32", **dict.fromkeys(options.split(), True))
         if exact:
-            layer.params |= {name: rounded(layer.params[name], "bfloat16") for name in "WR"}
+            layer.params |= {n: rounded(value, "bfloat16") for n, value in layer.params.items() if n in "WR"}
             layer.x = rounded(layer.x, "bfloat16")
             layer.initial[0] = rounded(layer.initial[0], "bfloat16")
         if not tokens:
@@ -131,8 +131,10 @@ def test_a_row_has_the_same_bytes_in_any_batch(backend, make):
 
 @pytest.mark.parametrize("shape", [(6, 9, 5, 20), (4, 3, 1, 7)], ids=str)
 @pytest.mark.parametrize("place", ["x", "dy", "R", "b"])
-def test_nan_is_where_the_reference_has_it(backend, make, shape, place):
+def test_nan_is_where_the_reference_has_it(backend, variant, make, shape, place):
     layer, given = make(shape)
+    if place == "R" and not variant.cell.recurrent:
+        pytest.skip(f"{variant.name}: it has no R")
     if place in layer.params:
         layer.params[place][..., 0] = np.nan
     else:
@@ -144,13 +146,14 @@ def test_nan_is_where_the_reference_has_it(backend, make, shape, place):
 
 
 @pytest.mark.parametrize("huge", [np.inf, 3.4e38], ids=["infinity", "rounded to infinity"])
-def test_infinite_inputs_give_what_the_reference_gives(backend, variant, make, huge):
+def test_infinite_inputs_give_what_the_reference_gives(backend, variant, make, huge, as_far_as_known):
     layer, given = make((5, 4, 3, 7))
     layer.x[1, 0, 0], layer.x[2, 1, 1], layer.x[3, 2] = huge, -huge, huge
     with np.errstate(all="ignore"):
         actual, expected = layer.run(backend, **given), layer.run("numpy", **given)
     for state in variant.cell.states:
-        np.testing.assert_allclose(actual[state], expected[state], rtol=TIPPED, atol=TIPPED, err_msg=state)
+        found, wanted = (as_far_as_known(variant, result[state]) for result in (actual, expected))
+        np.testing.assert_allclose(found, wanted, rtol=TIPPED, atol=TIPPED, err_msg=state)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import rnnkit
 from rnnkit import api
+from rnnkit.cells import CELLS
 from rnnkit.cli import commands, failures
 from rnnkit.errors import DataError, DivergedError, ModelFileError, RnnkitError, UsageError
 
@@ -446,3 +447,11 @@ def test_divergence_ends_with_5(trained):
     done = run("predict", "wild")
     assert done.exit_code == 0
     assert "note: this run was not judged: its training was interrupted or diverged" in done.stderr
+
+
+def test_a_cell_without_a_recurrent_matrix_refuses_its_dropout(trained):
+    for cell in (name for name, cell in CELLS.items() if not cell.recurrent):
+        flags = ["--cell", cell, "--recurrent-dropout", "0.2", "-o", "none"]
+        said = complaint(2, "train", trained / "sales.csv", *flags)
+        assert f"--recurrent-dropout masks the h that enters h·R, and the {cell} cell has no R; leave" in said
+        assert not Path("none").exists()

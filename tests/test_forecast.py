@@ -7,6 +7,7 @@ import pytest
 
 import rnnkit
 from rnnkit import api
+from rnnkit.cells import CELLS
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.nn.outputs import OUTPUTS
 from rnnkit.training import Judged
@@ -67,7 +68,7 @@ def test_train_predict_evaluate(table, tmp_path):
     assert model.meta.report["part"].startswith("last ")
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_same_seed_same_bytes_at_any_thread_count(table, tmp_path, cell):
     for threads in (1, 2):
         trained(table, tmp_path / str(threads), cell=cell, threads=threads, steps=12)

@@ -139,7 +139,7 @@ def test_where_every_token_would_repeat_none_is_forbidden(backend, variant, make
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_numbers_that_are_not_finite_are_reported(backend, variant, make, weights):
     network = make(variant)
-    network.parameters.value("2.l0.R")[3, 1] = np.nan
+    network.parameters.value("2.l0.W")[3, 1] = np.nan
     network.parameters.touch()
     writer = Writer(network.configure(backend, 1), 10, FREE, weights)
     writer.feed(np.array([1, 2, 3]))

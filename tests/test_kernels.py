@@ -160,7 +160,8 @@ def test_nan_is_never_hidden(backend, variant, dtype, make_layer):
     assert np.isnan(actual["h"][3:, 4]).all()
     assert np.isfinite(np.delete(actual["h"], 4, axis=1)).all()
     expected = layer.run("numpy")
-    assert {name for name, value in actual.items() if np.isnan(value).any()} >= {"h", "dW", "dR"}
+    lost = {"h", "dW", "dR"} if variant.cell.recurrent else {"h", "dW"}
+    assert {name for name, value in actual.items() if np.isnan(value).any()} >= lost
     for name, value in expected.items():
         np.testing.assert_array_equal(np.isnan(actual[name]), np.isnan(value), err_msg=name)
 
@@ -168,17 +169,20 @@ def test_nan_is_never_hidden(backend, variant, dtype, make_layer):
 @pytest.mark.parametrize("name", ["W", "R", "b"])
 def test_nan_in_a_parameter_reaches_the_output(backend, variant, name, make_layer):
     layer = make_layer(variant, (3, 2, 5, 7), "float32")
+    if name not in layer.params:
+        pytest.skip(f"{variant.name}: it has no {name}")
     layer.params[name][..., 0] = np.nan
     assert np.isnan(layer.run(backend)["h"][-1, :, 0]).all()
 
 
-def test_infinite_inputs_give_what_the_reference_gives(backend, variant, dtype, make_layer):
+def test_infinite_inputs_give_what_the_reference_gives(backend, variant, dtype, make_layer, as_far_as_known):
     layer = make_layer(variant, (5, 4, 3, 7), dtype)
     layer.x[1, 0, 0], layer.x[2, 1, 1], layer.x[3, 2] = np.inf, -np.inf, np.inf
     with np.errstate(all="ignore"):
         actual, expected = layer.run(backend), layer.run("numpy")
     for state in variant.cell.states:
-        np.testing.assert_allclose(actual[state], expected[state], rtol=1e-5, atol=1e-6, err_msg=state)
+        found, wanted = (as_far_as_known(variant, result[state]) for result in (actual, expected))
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6, err_msg=state)
 
 
 @pytest.mark.parametrize("scale", [1e3, 1e30])

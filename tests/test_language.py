@@ -12,6 +12,7 @@ import pytest
 
 import rnnkit
 from rnnkit import api
+from rnnkit.cells import CELLS
 from rnnkit.data.sniff import looks_like_table
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.nn import Dense, Network, Tape
@@ -123,7 +124,7 @@ def test_levels(text, tmp_path, level):
     assert "".join(model.generate("Le chat", length=20)).startswith("Le chat")
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_same_seed_same_bytes_at_any_thread_count(text, tmp_path, cell):
     for threads in (1, 2):
         rnnkit.train(text, tmp_path / str(threads), cell=cell, steps=8, hidden=24, threads=threads, dropout=0.2)

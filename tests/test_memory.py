@@ -70,6 +70,7 @@ def texts(tmp_path_factory):
         {"steps": 2, "hidden": 256, "batch": 8, "context": 4000, "cell": "lstm", "recompute": 64},
         {"steps": 2, "hidden": 64, "batch": 8, "context": 64, "cell": "rnn"},
         {"steps": 2, "hidden": 768, "batch": 8, "context": 32, "cell": "gru"},
+        {"steps": 2, "hidden": 256, "batch": 32, "context": 256, "cell": "minlstm", "layers": 2},
     ],
     ids=lambda o: f"{o['cell']}-{o['hidden']}-{o['context']}",
 )

@@ -65,7 +65,7 @@ def test_recurrent_gradients(cell, options, bidirectional, lengths, dropout):
             layers=2,
             bidirectional=bidirectional,
             dropout=dropout,
-            recurrent_dropout=dropout,
+            recurrent_dropout=dropout if CELLS[cell].recurrent else 0.0,
             options=options,
         )
     )
@@ -176,6 +176,16 @@ def test_a_new_pass_without_a_tape_leaves_the_last_answer_alone():
     kept = first.copy()
     layer.forward(np.zeros((2, 1, 2), np.float32))
     np.testing.assert_array_equal(first, kept)
+
+
+def test_cells_without_a_recurrent_matrix_refuse_its_dropout(cell):
+    if cell.recurrent:
+        assert Recurrent(cell.name, 3, 4, recurrent_dropout=0.1).recurrent_dropout == 0.1
+        return
+    said = f"--recurrent-dropout masks the h that enters h·R, and the {cell.name} cell has no R; leave it out and take"
+    with pytest.raises(UsageError, match=said):
+        Recurrent(cell.name, 3, 4, recurrent_dropout=0.1)
+    assert [param.name for param in Recurrent(cell.name, 3, 4, layers=2).params()] == ["l0.W", "l0.b", "l1.W", "l1.b"]
 
 
 def test_masks_depend_on_the_global_row_alone():

@@ -34,7 +34,7 @@ A backend's passes are ``KERNELS``: variant name (``Cell.variant``) → ``Kernel
 
 ``Span`` says which steps [start, stop) of those buffers and how.  Slots past a row's length
 repeat its state; dy is not read there, dx is zero there.  ``mask [B,H]`` multiplies the h that enters the
-recurrent product h·R (and nothing else): dropout on the recurrent path.
+recurrent product h·R (and nothing else): dropout on the recurrent path.  A cell without R does not read it.
 """
 
 from __future__ import annotations

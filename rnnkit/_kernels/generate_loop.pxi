@@ -116,7 +116,8 @@ cdef class Weights:
             y = self.net.layers + n
             if layer["W"] is not None:
                 y.W = matrix_of(layer["W"])
-            y.R = matrix_of(layer["R"])
+            if layer["R"] is not None:
+                y.R = matrix_of(layer["R"])
             if layer["Rn"] is not None:
                 y.Rn = matrix_of(layer["Rn"])
             y.entry = <const float*><size_t>address(layer["entry"])

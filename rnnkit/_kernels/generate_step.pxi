@@ -6,12 +6,19 @@ cdef enum:
     LSTM = 2
     GRU_AFTER = 3
     GRU_BEFORE = 4
+    MINGRU_LINEAR = 5
+    MINGRU_POSITIVE = 6
+    MINLSTM_LINEAR = 7
+    MINLSTM_POSITIVE = 8
 
-VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
+VARIANTS = (
+    "rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before",
+    "mingru_linear", "mingru_positive", "minlstm_linear", "minlstm_positive",
+)
 
 cdef struct Layer:  # IN: the weights of one layer
     Matrix W  # K is 0 where ``entry`` is a table
-    Matrix R  # all gates, or r and z of the reset-before GRU
+    Matrix R  # all gates, or r and z of the reset-before GRU; nothing where there is none
     Matrix Rn  # its n
     const float* entry  # [V][groups][gates*LANES]: x W + b of every token; or b alone
     Py_ssize_t entry_row  # numbers from one token to the next in ``entry``, 0 for b alone
@@ -135,6 +142,45 @@ cdef inline void mix_group(const float* a, const float* z, const float* old, flo
     memcpy(h, m, sizeof(m))
 
 
+cdef inline float finite(float a) noexcept nogil:
+    """a, but for infinities; NaN stays."""
+    a = <float>8e37 if a > <float>8e37 else a
+    return <float>-8e37 if a < <float>-8e37 else a
+
+
+cdef inline void minimal_group(int variant, const float* a, const float* old, float* h) noexcept nogil:
+    """h' = (1 − z) ⊙ h + z ⊙ n, or k ⊙ h + (1 − k) ⊙ n with k = f/(f + i); n = g(a_n).  See minimal.pxi."""
+    cdef float take[LANES]
+    cdef float keep[LANES]
+    cdef float n[LANES]
+    cdef float m[LANES]
+    cdef float one, f, i
+    cdef int l
+    memcpy(m, old, sizeof(m))
+    memcpy(take, a, sizeof(take))
+    if variant <= MINGRU_POSITIVE:
+        memcpy(n, a + LANES, sizeof(n))
+        for l in range(LANES):
+            take[l] = sigmoid(take[l])
+            keep[l] = 1 - take[l]
+    else:
+        memcpy(keep, a + LANES, sizeof(keep))
+        memcpy(n, a + 2 * LANES, sizeof(n))
+        for l in range(LANES):
+            f, i = finite(-take[l]), finite(-keep[l])
+            one = i if f < i else f
+            one = 0 if one < 0 else one
+            f, i, one = exp_(f - one), exp_(i - one), exp_(-one)
+            keep[l] = (one + i) / (one + i + (one + f))
+            take[l] = (one + f) / (one + i + (one + f))
+    if variant == MINGRU_POSITIVE or variant == MINLSTM_POSITIVE:
+        for l in range(LANES):
+            n[l] = (0 if n[l] < 0 else n[l]) + sigmoid(0 if n[l] > 0 else n[l])  # NaN stays NaN
+    for l in range(LANES):
+        m[l] = keep[l] * m[l] + take[l] * n[l]
+    memcpy(h, m, sizeof(m))
+
+
 cdef void layer_group(const Run* r, const Layer* y, const Vector* x, const Vector* h, const float* entry, Py_ssize_t g,
                       float* c, float* h_new) noexcept nogil:
     """The units of group g: x W + b and h R, then the gates.  Of the reset-before GRU the first half."""
@@ -158,6 +204,8 @@ cdef void layer_group(const Run* r, const Layer* y, const Vector* x, const Vecto
         dot(&y.R, g, h, ah)
         gates_group(ax, ah, h.v + at, r.reset + at, r.reset + r.net.H + at)
         memcpy(r.reset + 2 * r.net.H + at, ax + 2 * LANES, LANES * sizeof(float))
+    elif variant >= MINGRU_LINEAR:
+        minimal_group(variant, ax, h.v + at, h_new + at)
     else:
         dot(&y.R, g, h, ax)
         rnn_group(ax, variant == RNN_RELU, h_new + at)

@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit._kernels import choose, module
+from rnnkit.cells import Cell, cell_of
 
 RECENT = 64
 """Tokens back that the repetition penalty looks."""
@@ -50,6 +51,16 @@ class Stack(NamedTuple):
     layers: Sequence[Mapping[str, np.ndarray]]
     W: np.ndarray
     b: np.ndarray
+
+    @property
+    def cell(self) -> Cell:
+        """The record of the layers' cell."""
+        return cell_of(self.variant)
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return len(self.layers[0]["b"]) // len(self.cell.gates)
 
 
 class Rules(NamedTuple):

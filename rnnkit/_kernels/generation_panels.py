@@ -17,7 +17,6 @@ from rnnkit._kernels.quantization import WEIGHTS, to_bfloat16, to_int8
 LANES = 16
 LOWEST = -1e30
 """Logit of what stands beyond the vocabulary: never drawn, yet a finite number."""
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru_after": 3, "gru_before": 3}
 
 
 def up(n: int) -> int:
@@ -78,7 +77,7 @@ def _row(vector: np.ndarray, gates: int) -> np.ndarray:
 
 def packed(stack: Stack, weights: str) -> dict[str, Any]:
     """All that the compiled ``Weights`` take."""
-    gates, H, before = GATES[stack.variant], len(stack.layers[0]["R"]), stack.variant == "gru_before"
+    gates, H, before = len(stack.cell.gates), stack.hidden, stack.variant == "gru_before"
     table = len(stack.E) <= TABLE
     layers: list[dict[str, Any]] = []
     for n, p in enumerate(stack.layers):
@@ -88,7 +87,7 @@ def packed(stack: Stack, weights: str) -> dict[str, Any]:
         layers.append(
             {
                 "W": None if entered else pack(p["W"], gates, weights),
-                "R": pack(p["R"][:, :cut], 2 if before else gates, weights),
+                "R": pack(p["R"][:, :cut], 2 if before else gates, weights) if stack.cell.recurrent else None,
                 "Rn": pack(p["R"][:, cut:], 1, weights) if before else None,
                 "entry": _row(entry, gates),
                 "bn": _row(p["bn"][None], 1) if "bn" in p else np.zeros(1, np.float32),

@@ -12,7 +12,7 @@ cdef void inputs_tile(const Pass* p, const real* sums, Py_ssize_t sums_rows, con
     """out = d Wᵀ, or += it: a panel of inputs from u on, for some rows of the gate gradients or of their sums by token."""
     cdef real a[MR * PANEL]
     cdef const real* d[MR]
-    cdef Py_ssize_t run = PANEL if p.variant <= LSTM else 3 * LANES, K = run * p.full + p.rest, l
+    cdef Py_ssize_t run = 3 * LANES if p.variant == GRU_AFTER else p.width, K = run * p.full + p.rest, l
     cdef Py_ssize_t n = least(PANEL, p.I - u)
     cdef int r, cols = <int>groups_up(n)
     cdef bint low = p.rounded and sums == p.gates  # sums by token are not rounded

@@ -7,12 +7,13 @@
 # or more vector registers), padded with zero columns.  The hot loops are the tiles of product.pxi and cell.pxi: MR rows
 # times a panel, all sums in registers.  A cell's panel holds every gate of the same units, so that x_t and h_{t-1} run
 # through the K loop one after the other and the gates are finished where the sums lie, in a buffer in L1.  The sums of a
-# step start from the bias, from a token's row of the projected table, or from x W + b of a chunk of steps.  A worker
-# walks all steps for its own rows and meets nobody, or for its own units and meets the others at every step; products
-# over many steps are sharded by tiles of what comes out.  An output is always summed in the same order, whatever tile
-# or worker it falls to: results do not depend on `threads`.
+# step start from the bias, from a token's row of the projected table, or from x W + b of a chunk of steps.  A tile of a
+# cell without R may take rows of several steps (minimal.pxi).  A worker walks all steps for its own rows and meets
+# nobody, or for its own units and meets the others at every step; products over many steps are sharded by tiles of what
+# comes out.  An output is always summed in the same order, whatever tile or worker it falls to: results do not depend on
+# `threads`.
 from cython.parallel cimport parallel
-from libc.math cimport tanh
+from libc.math cimport exp, tanh
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -62,6 +63,7 @@ include "lstm.pxi"
 include "gru_after.pxi"
 include "gru_before.pxi"
 include "project.pxi"
+include "minimal.pxi"
 include "gradients.pxi"
 include "team.pxi"
 include "walk.pxi"

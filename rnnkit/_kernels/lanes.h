@@ -52,6 +52,30 @@ static inline rnnkit_f64 rnnkit_above_f64(rnnkit_f64 h, rnnkit_f64 d) {
     return RNNKIT_PICK(rnnkit_f64, h > (rnnkit_f64){0}, d, (rnnkit_f64){0});
 }
 
+/* 1 where n >= 1/2, else d. */
+static inline rnnkit_f32 rnnkit_one_from_half_f32(rnnkit_f32 n, rnnkit_f32 d) {
+    return RNNKIT_PICK(rnnkit_f32, n >= (rnnkit_f32){0} + 0.5f, (rnnkit_f32){0} + 1.0f, d);
+}
+static inline rnnkit_f64 rnnkit_one_from_half_f64(rnnkit_f64 n, rnnkit_f64 d) {
+    return RNNKIT_PICK(rnnkit_f64, n >= (rnnkit_f64){0} + 0.5, (rnnkit_f64){0} + 1.0, d);
+}
+
+/* e^x for x <= 0 in float32 within 1e-7 of its value: 2^k e^r, |r| <= ln(2)/2, e^r by its Taylor sum; 0 below -87.9. */
+typedef int rnnkit_i32 __attribute__((vector_size(RNNKIT_VECTOR), aligned(4), may_alias));
+static inline __attribute__((always_inline)) rnnkit_f32 rnnkit_exp_f32(rnnkit_f32 x) {
+    x = rnnkit_max_f32((rnnkit_f32){0} - 87.9f, x);
+    rnnkit_f32 whole = x * 1.44269504f + 12582912.0f; /* k in its last digits: a NaN has some too, but stays in r */
+    rnnkit_f32 k = whole - 12582912.0f, r = x - k * 0.693359375f - k * -2.12194440e-4f, e;
+    e = r * (1 / 5040.0f) + 1 / 720.0f;
+    e = e * r + 1 / 120.0f;
+    e = e * r + 1 / 24.0f;
+    e = e * r + 1 / 6.0f;
+    e = e * r + 0.5f;
+    e = e * r + 1.0f;
+    e = e * r + 1.0f;
+    return e * (rnnkit_f32)(((rnnkit_i32)whole + 127) << 23);
+}
+
 /* x P(x²)/Q(x²), which is tanh(x) in float32 within 3e-7 on [-7.9053, 7.9053] (the minimax fit that Eigen uses): for one
  * number and, in the same operations, for a register of them. */
 #define RNNKIT_RATIO(name, type, real)                                                                                 \

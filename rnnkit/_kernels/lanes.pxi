@@ -20,6 +20,16 @@ cdef inline vec tanh_v(vec x) noexcept nogil:
     return ratio_v(x)
 
 
+cdef inline vec exp_v(vec x) noexcept nogil:
+    """e^x of every lane for x ≤ 0; libm's in float64."""
+    cdef int l
+    if sizeof(real) == 8:
+        for l in range(VL):
+            (<real*>&x)[l] = <real>exp((<real*>&x)[l])
+        return x
+    return <vec>rnnkit_exp_f32(<rnnkit_f32>x)
+
+
 cdef inline vec sigmoid_v(vec x) noexcept nogil:
     """σ(x) = ½ + ½ tanh(x/2), which cannot overflow."""
     return splat(<real>0.5) * tanh_v(splat(<real>0.5) * x) + splat(<real>0.5)

@@ -7,7 +7,10 @@ the old states, but for what passes through h·R.
 
 from __future__ import annotations
 
-from rnnkit._kernels.numba_vector import Slot, lanewise, sigmoid, tanh
+from collections.abc import Callable
+from typing import Any
+
+from rnnkit._kernels.numba_vector import Lanes, Slot, exp, lanewise, sigmoid, tanh
 
 
 @lanewise
@@ -141,3 +144,82 @@ def gru_before_reset_back(a_r: Slot, left: Slot, back: Slot) -> None:
     r, d = a_r.get(), back.get()
     a_r.set(d * left.get() * r * (1.0 - r))
     back.set(d * r)
+
+
+# -- cells without R: g(a) is a, or positive: a + ½ where a ≥ 0, else σ(a), so that g' follows from g ----------------
+
+
+def _linear(a: Lanes) -> Lanes:
+    return a
+
+
+def _linear_slope(d: Lanes, n: Lanes) -> Lanes:
+    return d
+
+
+def _positive(a: Lanes) -> Lanes:
+    return a.where("<", 0.0, 0.0, a) + sigmoid(a.where(">", 0.0, 0.0, a))
+
+
+def _positive_slope(d: Lanes, n: Lanes) -> Lanes:
+    return d * n.where(">=", 0.5, 1.0, n * (1.0 - n))
+
+
+def _mingru(g: Callable[[Lanes], Lanes], slope: Callable[[Lanes, Lanes], Lanes]) -> tuple[Any, Any]:
+    """h' = (1 − z) ⊙ h + z ⊙ n, there and back."""
+
+    @lanewise
+    def units(a_z: Slot, a_n: Slot, h_old: Slot, h: Slot) -> None:
+        z, n = sigmoid(a_z.get()), g(a_n.get())
+        h.set((1.0 - z) * h_old.get() + z * n)
+        a_z.set(z)
+        a_n.set(n)
+
+    @lanewise
+    def units_back(a_z: Slot, a_n: Slot, h_old: Slot, dy: Slot, dh: Slot) -> None:
+        z, n, d = a_z.get(), a_n.get(), dh.get() + dy.get()
+        a_z.set(d * (n - h_old.get()) * z * (1.0 - z))
+        a_n.set(slope(d * z, n))
+        dh.set(d * (1.0 - z))
+
+    return units, units_back
+
+
+def _minlstm(g: Callable[[Lanes], Lanes], slope: Callable[[Lanes, Lanes], Lanes]) -> tuple[Any, Any]:
+    """h' = k ⊙ h + (1 − k) ⊙ n with k = f/(f + i), there and back; the tape keeps f, k, n."""
+
+    @lanewise
+    def units(a_f: Slot, a_i: Slot, a_n: Slot, h_old: Slot, h: Slot) -> None:
+        f, i, n = a_f.get(), a_i.get(), g(a_n.get())
+        most = 4e307 if f.double else 8e37
+        gate = sigmoid(f)
+        # k = (1 + e^−i) / (1 + e^−i + 1 + e^−f), all scaled by e^−m so that no exponential is above 1 and one is 1
+        f, i = (0.0 - a.where(">", most, most, a.where("<", -most, -most, a)) for a in (f, i))
+        m = (f - i).where("<", 0.0, i, f)
+        m = m.where("<", 0.0, 0.0, m)
+        one = exp(0.0 - m)
+        keep, take = one + exp(i - m), one + exp(f - m)
+        total = keep + take
+        keep, take = keep / total, take / total
+        h.set(keep * h_old.get() + take * n)
+        a_f.set(gate)
+        a_i.set(keep)
+        a_n.set(n)
+
+    @lanewise
+    def units_back(a_f: Slot, a_i: Slot, a_n: Slot, h_old: Slot, dy: Slot, dh: Slot) -> None:
+        f, keep, n, d = a_f.get(), a_i.get(), a_n.get(), dh.get() + dy.get()
+        take = 1.0 - keep
+        part = d * (h_old.get() - n) * take
+        a_f.set(part * keep * (1.0 - f))
+        a_i.set(part * (f * take - keep))  # keep ⊙ i = f ⊙ take
+        a_n.set(slope(d * take, n))
+        dh.set(d * keep)
+
+    return units, units_back
+
+
+mingru_linear, mingru_linear_back = _mingru(_linear, _linear_slope)
+mingru_positive, mingru_positive_back = _mingru(_positive, _positive_slope)
+minlstm_linear, minlstm_linear_back = _minlstm(_linear, _linear_slope)
+minlstm_positive, minlstm_positive_back = _minlstm(_positive, _positive_slope)

@@ -11,11 +11,10 @@ from rnnkit._kernels.generation import TABLE, Generation, Rules, Stack
 from rnnkit._kernels.numba_dot import Matrices, Room, add_product, lay, room_for
 from rnnkit._kernels.numba_draw import Desk, desk_for, draw
 from rnnkit._kernels.numba_jit import jit, part
-from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, RNN_RELU, columns
+from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, MINGRU_LINEAR, RNN_RELU, VARIANTS, columns
 from rnnkit._kernels.numba_vector import flush_denormals, restore
+from rnnkit._kernels.numba_walk import minimal_units
 
-VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
-"""In the order of the numbers of ``numba_layout``."""
 W, R, RN = range(3)  # the matrices of a layer, in this order; the dense layer's is the last of all
 
 
@@ -66,6 +65,8 @@ def _units(size, memory, h):
         cells.gru_after_units(1, H, (a, a, a, a, states, states), (0, H, 2 * H, 3 * H, h, h), (0, 0, 0, 0, 0, 0))
     elif kind == GRU_BEFORE:
         cells.gru_before_units(1, H, (a, a, states, states), (2 * H, H, h, h), (0, 0, 0, 0))
+    elif kind >= MINGRU_LINEAR:
+        minimal_units(kind, 1, H, a, 0, 0, states, h, h)
     elif kind == RNN_RELU:
         cells.relu_units(1, H, (a, states), (0, h), (0, 0))
     else:
@@ -90,7 +91,8 @@ def _read(net, memory, token, count):
                 add_product(matrices, 3 * n + W, memory.h, h - H, a, 0, room)
         if size.kind == GRU_AFTER:
             cells.copy(1, H, (net.bn, a), (h, 3 * H), (0, 0))
-        add_product(matrices, 3 * n + R, memory.h, h, a, size.h_first, room)
+        if size.kind < MINGRU_LINEAR:
+            add_product(matrices, 3 * n + R, memory.h, h, a, size.h_first, room)
         if size.kind == GRU_BEFORE:
             cells.gru_before_gates(1, H, (a, a, memory.h, memory.reset), (0, H, h, 0), (0, 0, 0, 0))
             add_product(matrices, 3 * n + RN, memory.reset, 0, a, 2 * H, room)
@@ -129,7 +131,7 @@ def _write_all(net, memory, count, uniforms, rules, out):
 
 
 def _prepare(stack: Stack, weights: str) -> _Network:
-    kind, first, H = VARIANTS.index(stack.variant), stack.layers[0], len(stack.layers[0]["R"])
+    kind, first, H = VARIANTS.index(stack.variant), stack.layers[0], stack.hidden
     _, x_columns, h_first, h_columns = columns(kind, H)
     order, h_order = np.arange(x_columns), np.arange(h_columns)
     if kind == GRU_AFTER:  # r z n of the parameters are n r z among the columns, and h meets r z q
@@ -139,7 +141,8 @@ def _prepare(stack: Stack, weights: str) -> _Network:
     matrices = []
     for n, p in enumerate(stack.layers):
         met = none if n == 0 and table else p["W"][:, order]
-        matrices += [met, p["R"][:, h_order], p["R"][:, h_columns:] if kind == GRU_BEFORE else none]
+        below = p["R"][:, h_order] if stack.cell.recurrent else none
+        matrices += [met, below, p["R"][:, h_columns:] if kind == GRU_BEFORE else none]
     E = np.einsum("ve,en->vn", stack.E, first["W"]) + first["b"] if table else stack.E  # einsum: one fixed order
     b = np.concatenate([p["b"][order] for p in stack.layers])
     bn = np.concatenate([p.get("bn", none[0:0].reshape(-1)) for p in stack.layers])

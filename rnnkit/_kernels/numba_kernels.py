@@ -16,17 +16,7 @@ import numpy as np
 from rnnkit._kernels import Kernels, Span
 from rnnkit._kernels.numba_gradients import gradients, room_for
 from rnnkit._kernels.numba_jit import CACHE
-from rnnkit._kernels.numba_layout import (
-    GRU_AFTER,
-    GRU_BEFORE,
-    LSTM,
-    RNN_RELU,
-    RNN_TANH,
-    Sizes,
-    Tape,
-    Weights,
-    columns,
-)
+from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, VARIANTS, Sizes, Tape, Weights, columns
 from rnnkit._kernels.numba_product import PANEL, Rows, aligned, packed, tile_code, whole
 from rnnkit._kernels.numba_team import run, shares
 from rnnkit._kernels.numba_tokens import number, project_symbols, sum_by_symbol, symbol_gradients
@@ -91,7 +81,8 @@ class _Pass:
     def over(self, span: Span) -> Sizes:
         """The sizes of a pass over these steps."""
         self.lengths[:] = self.T if span.lengths is None else span.lengths
-        now = {"reverse": span.reverse, "masked": span.mask is not None, "ragged": span.lengths is not None}
+        masked = span.mask is not None and self.size.h_columns > 0
+        now = {"reverse": span.reverse, "masked": masked, "ragged": span.lengths is not None}
         return self.size._replace(start=span.start, stop=span.stop, **{name: int(value) for name, value in now.items()})
 
     def ranks(self) -> np.ndarray:
@@ -126,8 +117,9 @@ def _kernels(kind: int) -> Kernels:
             raise UsageError(
                 f"the numba backend has no {precision} products; take another with --backend, or leave --precision out"
             )
-        W, R, b = (np.ascontiguousarray(params[name]) for name in ("W", "R", "b"))
-        inputs, H, dtype = len(W), len(R), W.dtype
+        W, b = (np.ascontiguousarray(params[name]) for name in ("W", "b"))
+        inputs, H, dtype = len(W), len(b) // columns(kind, 1)[1], W.dtype
+        R = np.ascontiguousarray(params.get("R", np.empty((H, 0), dtype)))
         cut, R_n, bn = R.shape[1], np.empty((H, 0), dtype), np.empty(0, dtype)
         if kind == GRU_AFTER:  # r z n of the parameters are n r z in the tape
             order = np.r_[2 * H : 3 * H, : 2 * H]
@@ -189,11 +181,13 @@ def _kernels(kind: int) -> Kernels:
             return
         first, last = span.start * B, span.stop * B
         left = states[0][1:] if span.reverse else states[0][:-1]
-        if span.mask is not None:
+        if span.mask is not None and size.masked:
             left = memory.masked_h(left, span.mask)
         L = Rows(left.reshape(-1), first * H, H, 0)
         reset = Rows(tape.reset, first * H, H, 0)
-        dW, dR, db = (grads[name].reshape(-1) for name in ("W", "R", "b"))
+        recurrent = int(size.h_columns > 0)
+        dW, db = (grads[name].reshape(-1) for name in ("W", "b"))
+        dR = grads["R"].reshape(-1) if recurrent else np.empty(0, dtype)
         out = dW, dR, db, grads["bn"] if kind == GRU_AFTER else np.empty(0, dtype)
 
         def sums(K: int, D: Rows, X: Rows, of_x: int, of_h: int) -> None:
@@ -209,9 +203,10 @@ def _kernels(kind: int) -> Kernels:
 
         D = Rows(tape.a, first * size.ld, size.ld, 0)
         if symbols is None:
-            sums(last - first, D, Rows(_flat(x, dtype), first * inputs, inputs, 0), 1, 1)
+            sums(last - first, D, Rows(_flat(x, dtype), first * inputs, inputs, 0), 1, recurrent)
             return
-        sums(last - first, D, Rows(_flat(None, dtype), 0, 0, 0), 0, 1)
+        if recurrent:
+            sums(last - first, D, Rows(_flat(None, dtype), 0, 0, 0), 0, 1)
         symbols.number(x, first, last)
         vectors = size.ld * dtype.itemsize // VECTOR
         count = shares(span.threads, vectors, 8 * (last - first) * size.ld)  # bound by memory: each sum counts for more
@@ -225,13 +220,7 @@ def _kernels(kind: int) -> Kernels:
     return Kernels(prepare, allocate, forward_, backward_, accumulate, tokens=True)
 
 
-KERNELS: dict[str, Kernels] = {
-    "rnn_tanh": _kernels(RNN_TANH),
-    "rnn_relu": _kernels(RNN_RELU),
-    "lstm": _kernels(LSTM),
-    "gru_after": _kernels(GRU_AFTER),
-    "gru_before": _kernels(GRU_BEFORE),
-}
+KERNELS: dict[str, Kernels] = {variant: _kernels(kind) for kind, variant in enumerate(VARIANTS)}
 
 
 def describe() -> str:

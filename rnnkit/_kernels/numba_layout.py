@@ -2,7 +2,8 @@
 
 Notation as in ``_kernels/__init__.py``.  The gates of one row lie side by side in ``ld`` columns, so that x meets the
 columns from 0 on and h a run of columns too: ``[i f g o]``; ``[n r z q]`` for the reset-after GRU, whose x meets
-n r z and whose h meets r z q; ``[r z n]`` for the reset-before GRU, whose h meets r z.
+n r z and whose h meets r z q; ``[r z n]`` for the reset-before GRU, whose h meets r z; ``[z n]`` and ``[f i n]`` for
+the minimal GRU and LSTM, whose h meets none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE = range(5)
+MINGRU_LINEAR, MINGRU_POSITIVE, MINLSTM_LINEAR, MINLSTM_POSITIVE = range(5, 9)
+VARIANTS = (
+    *("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before"),
+    *("mingru_linear", "mingru_positive", "minlstm_linear", "minlstm_positive"),
+)
+"""In the order of their numbers."""
 
 
 class Weights(NamedTuple):
@@ -68,4 +75,8 @@ def columns(kind: int, hidden: int) -> tuple[int, int, int, int]:
         return 4 * hidden, 3 * hidden, hidden, 3 * hidden
     if kind == GRU_BEFORE:
         return 3 * hidden, 3 * hidden, 0, 2 * hidden
+    if kind in (MINGRU_LINEAR, MINGRU_POSITIVE):
+        return 2 * hidden, 2 * hidden, 0, 0
+    if kind in (MINLSTM_LINEAR, MINLSTM_POSITIVE):
+        return 3 * hidden, 3 * hidden, 0, 0
     return hidden, hidden, 0, hidden

@@ -1,7 +1,7 @@
 """The walks over time of the Numba backend: one share of the batch rows, forward and back.
 
 Rows do not meet in a walk, so that shares of them may be walked at once.  Forward, a chunk of steps projects its
-inputs together; then each step adds h·R and turns the sums into gates and states.
+inputs together; then each step adds h·R, where the cell has R, and turns the sums into gates and states.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from numpy import intp
 
 from rnnkit._kernels import numba_cells as cells
 from rnnkit._kernels.numba_jit import jit, part
-from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, RNN_RELU
+from rnnkit._kernels.numba_layout import (
+    GRU_AFTER,
+    GRU_BEFORE,
+    LSTM,
+    MINGRU_LINEAR,
+    MINGRU_POSITIVE,
+    MINLSTM_LINEAR,
+    MINLSTM_POSITIVE,
+    RNN_RELU,
+)
 from rnnkit._kernels.numba_product import rows_of, times
 from rnnkit._kernels.numba_vector import flush_denormals, restore
 
@@ -120,6 +129,9 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
     old, new = _slots(size, t)
     rows, a = last - first, (row + first) * ld
     h0, h1 = (old * B + first) * H, (new * B + first) * H
+    if size.h_columns == 0:
+        minimal_units(kind, rows, H, tape.a, a, ld, h, h0, h1)
+        return
     left = _left(size, tape, h, old, mask, first, last)
     sums = rows_of(tape.a, a + size.h_first, ld, 0)
     times(size.tile, intp(1), rows, size.h_columns, H, left, w.R, sums, sums)
@@ -145,6 +157,23 @@ def _step(w, tape, size, h, c, mask, t, row, first, last):
         cells.relu_units(rows, H, (tape.a, h), (a, h1), (ld, H))
     else:
         cells.tanh_units(rows, H, (tape.a, h), (a, h1), (ld, H))
+
+
+@part
+def minimal_units(kind, rows, H, gates, a, ld, h, h0, h1):
+    """Some rows' pre-activations from ``a`` on into gates, and h from ``h0`` into h from ``h1`` on: cells without R."""
+    if kind == MINGRU_LINEAR:
+        cells.mingru_linear(rows, H, (gates, gates, h, h), (a, a + H, h0, h1), (ld, ld, H, H))
+    elif kind == MINGRU_POSITIVE:
+        cells.mingru_positive(rows, H, (gates, gates, h, h), (a, a + H, h0, h1), (ld, ld, H, H))
+    elif kind == MINLSTM_LINEAR:
+        cells.minlstm_linear(
+            rows, H, (gates, gates, gates, h, h), (a, a + H, a + 2 * H, h0, h1), (ld, ld, ld, H, H)
+        )  # fmt: skip
+    else:
+        cells.minlstm_positive(
+            rows, H, (gates, gates, gates, h, h), (a, a + H, a + 2 * H, h0, h1), (ld, ld, ld, H, H)
+        )  # fmt: skip
 
 
 @jit
@@ -187,7 +216,7 @@ def _step_back(w, tape, size, h, c, lengths, mask, dy, dh, dc, t, first, last):
             _units_back(tape, size, h, c, dy, dh, dc, (row + begin) * ld, old * B, new * B, row, begin, end)
     first, last = _span_of_alive(size, lengths, t, first, last)
     rows, a = last - first, (row + first) * ld
-    if rows == 0:
+    if rows == 0 or size.h_columns == 0:
         return
     gradients = rows_of(tape.a, a + size.h_first, ld, 0)
     d, back, start = rows_of(dh, first * H, H, 0), rows_of(tape.back, first * H, H, 0), rows_of(w.zeros, 0, 0, 0)
@@ -233,6 +262,20 @@ def _units_back(tape, size, h, c, dy, dh, dc, a, old, new, row, begin, end):
         cells.gru_before_units_back(
             rows, H, (tape.a, tape.a, h, dy, dh), (a + 2 * H, a + H, h0, y, d), (ld, ld, H, H, H)
         )
+    elif kind == MINGRU_LINEAR:
+        cells.mingru_linear_back(rows, H, (tape.a, tape.a, h, dy, dh), (a, a + H, h0, y, d), (ld, ld, H, H, H))
+    elif kind == MINGRU_POSITIVE:
+        cells.mingru_positive_back(rows, H, (tape.a, tape.a, h, dy, dh), (a, a + H, h0, y, d), (ld, ld, H, H, H))
+    elif kind == MINLSTM_LINEAR:
+        cells.minlstm_linear_back(
+            rows, H, (tape.a, tape.a, tape.a, h, dy, dh),
+            (a, a + H, a + 2 * H, h0, y, d), (ld, ld, ld, H, H, H),
+        )  # fmt: skip
+    elif kind == MINLSTM_POSITIVE:
+        cells.minlstm_positive_back(
+            rows, H, (tape.a, tape.a, tape.a, h, dy, dh),
+            (a, a + H, a + 2 * H, h0, y, d), (ld, ld, ld, H, H, H),
+        )  # fmt: skip
     elif kind == RNN_RELU:
         cells.relu_units_back(rows, H, (tape.a, h, dy, dh), (a, h1, y, d), (ld, H, H, H))
     else:

@@ -7,12 +7,14 @@
 
 cdef enum:
     RNN_TANH, RNN_RELU, LSTM, GRU_AFTER, GRU_BEFORE
+    MINGRU_LINEAR, MINGRU_POSITIVE, MINLSTM_LINEAR, MINLSTM_POSITIVE  # without R
     BIAS, TOKENS, PROJECTED  # where the sums of a step start
 
 
 cdef struct Pass:
     int variant, reverse, training
     Py_ssize_t B, I, H, start, stop
+    Py_ssize_t depth  # rows of a panel of forth: I, and H where there is R
     Py_ssize_t width, panels  # of the gates
     Py_ssize_t full, rest, tail  # panels of that width, columns of a narrower last one, units in it if it is closed up
     # IN: the weights, packed (see Weights)

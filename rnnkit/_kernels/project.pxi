@@ -11,7 +11,7 @@ cdef void project(const Pass* p, const real* x, Py_ssize_t rows_in_all, real* ou
     cdef real a[MR * PANEL]
     cdef const real* seed[MR]
     cdef const real* row[MR]
-    cdef Py_ssize_t I = p.I, j, k, depth = I + p.H
+    cdef Py_ssize_t I = p.I, j, k
     cdef int r, rows, wide, cols
     for j in range(first, last):
         wide = panel_cols(p, j)
@@ -28,7 +28,7 @@ cdef void project(const Pass* p, const real* x, Py_ssize_t rows_in_all, real* ou
                 memcpy(out + j * p.width * rows_in_all + (k + r) * wide, a + r * PANEL, cols * sizeof(real))
             k += rows
     if p.variant == GRU_BEFORE:
-        project_candidates(p, x, rows_in_all, out, depth)
+        project_candidates(p, x, rows_in_all, out, p.depth)
 
 
 cdef void project_candidates(const Pass* p, const real* x, Py_ssize_t rows_in_all, real* out,
@@ -66,5 +66,5 @@ cdef inline Py_ssize_t forth_cols(const Pass* p, Py_ssize_t j) noexcept nogil:
 
 cdef inline const real* forth_at(const Pass* p, Py_ssize_t j) noexcept nogil:
     """Panel j of the weights that meet x and h."""
-    cdef Py_ssize_t cols = 3 * LANES if p.variant == GRU_AFTER else 2 * LANES if p.variant == GRU_BEFORE else PANEL
-    return p.forth + j * (p.I + p.H) * cols
+    cdef Py_ssize_t cols = 3 * LANES if p.variant == GRU_AFTER else 2 * LANES if p.variant == GRU_BEFORE else p.width
+    return p.forth + j * p.depth * cols

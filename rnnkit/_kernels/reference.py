@@ -7,6 +7,7 @@ A cell here is two functions over one step of all rows, ``p`` being the ``Weight
     IN ``d``: gradients of the states after the step.  OUT ``dgates``: gradients of the
     pre-activations that meet x (first) and h (second) in the products; ``dhr``: gradient of
     the masked h that entered them; ``carry``: gradients of the old states by every other way.
+    A cell without R has no second ``dgates`` and 0 for ``dhr``.
 """
 
 from __future__ import annotations
@@ -120,6 +121,64 @@ def _gru_before_back(p, s, hr, new, saved, d):
     return (da, da), drh * r + p.low(da[:, : 2 * H]) @ p["R"][:, : 2 * H].T, (dh * z,)
 
 
+# Cells without R.  g(a) is a, or positive: a + ½ where a ≥ 0, else σ(a); so g(a) ≥ ½ there, and g' follows from g.
+
+
+def candidate(a: np.ndarray, activation: str) -> np.ndarray:
+    """g(a)."""
+    return a if activation == "linear" else np.where(a >= 0, a + 0.5, sigmoid(np.minimum(a, 0)))
+
+
+def _slope(n: np.ndarray, activation: str) -> np.ndarray:
+    """g' where g is n."""
+    return np.ones_like(n) if activation == "linear" else np.where(n >= 0.5, 1, n * (1 - n))
+
+
+def shares(f: np.ndarray, i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f/(f+i) and i/(f+i) of two gates by their pre-activations, also where both are 0 in floating point.
+
+    With 1/σ(a) = 1 + e^−a they are (1 + e^−i) and (1 + e^−f) over their sum; all is scaled by e^−m, m the largest
+    exponent, so that no exponential is above 1 and one of them is 1.
+    """
+    most = np.finfo(f.dtype).max / 4
+    f, i = np.clip(f, -most, most), np.clip(i, -most, most)  # no ∞ − ∞
+    m = np.maximum(np.maximum(-f, -i), 0)
+    keep, take = np.exp(-m) + np.exp(-i - m), np.exp(-m) + np.exp(-f - m)
+    return keep / (keep + take), take / (keep + take)
+
+
+def _mingru(activation: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def step(p, x, s, hr):
+        z, n = np.split(p.x(x) @ p["W"] + p["b"], 2, axis=1)
+        z, n = sigmoid(z), candidate(n, activation)
+        return ((1 - z) * s[0] + z * n,), (z, n)
+
+    def step_back(p, s, hr, new, saved, d):
+        z, n = saved
+        (dh,) = d
+        da = np.concatenate([dh * (n - s[0]) * z * (1 - z), dh * z * _slope(n, activation)], axis=1)
+        return (da,), 0, (dh * (1 - z),)
+
+    return step, step_back
+
+
+def _minlstm(activation: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def step(p, x, s, hr):
+        f, i, n = np.split(p.x(x) @ p["W"] + p["b"], 3, axis=1)
+        keep, take = shares(f, i)
+        n = candidate(n, activation)
+        return (keep * s[0] + take * n,), (sigmoid(f), sigmoid(i), keep, take, n)
+
+    def step_back(p, s, hr, new, saved, d):
+        f, i, keep, take, n = saved
+        (dh,) = d
+        ratio = dh * (s[0] - n) * keep * take  # gradient of log(f/i)
+        da = np.concatenate([ratio * (1 - f), -ratio * (1 - i), dh * take * _slope(n, activation)], axis=1)
+        return (da,), 0, (dh * keep,)
+
+    return step, step_back
+
+
 # -- the passes over time --------------------------------------------------------------------
 
 
@@ -186,12 +245,15 @@ def _kernels(step: Callable[..., Any], step_back: Callable[..., Any]) -> Kernels
     def accumulate(p, x, states, tape, grads, span: Span) -> None:
         for t in _order(span):
             hr = _masked(span, states[0][t + 1 if span.reverse else t])
-            da_x, da_h = tape.dgates[t]
-            low_x, low_h = p.low(da_x), p.low(da_h)
+            da_x, *da_h = tape.dgates[t]
+            low_x = p.low(da_x)
             grads["W"] += p.x(x[t]).T @ low_x
             grads["b"] += low_x.sum(axis=0)
             if "E" in grads:  # rows of one id add up
                 np.add.at(grads["E"], x[t], low_x @ p["W"].T)
+            if not da_h:
+                continue
+            low_h = p.low(da_h[0])
             if step is _gru_before_step:  # R_n met r ⊙ h, the other gates h
                 H = hr.shape[1]
                 grads["R"][:, : 2 * H] += p.low(hr).T @ low_h[:, : 2 * H]
@@ -211,6 +273,10 @@ KERNELS: dict[str, Kernels] = {
     "lstm": _kernels(_lstm_step, _lstm_back),
     "gru_after": _kernels(_gru_after_step, _gru_after_back),
     "gru_before": _kernels(_gru_before_step, _gru_before_back),
+    "mingru_linear": _kernels(*_mingru("linear")),
+    "mingru_positive": _kernels(*_mingru("positive")),
+    "minlstm_linear": _kernels(*_minlstm("linear")),
+    "minlstm_positive": _kernels(*_minlstm("positive")),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit._kernels.generation import RECENT, TABLE, Generation, Rules, Stack
 from rnnkit._kernels.quantization import LARGEST, to_int8
-from rnnkit._kernels.reference import sigmoid
+from rnnkit._kernels.reference import candidate, shares, sigmoid
 
 # -- products and cells ------------------------------------------------------------------------
 
@@ -44,6 +44,11 @@ def _product(matrix: np.ndarray, weights: str) -> Product:
 def _step(variant: str, H: int, p: Any, ax: np.ndarray, states: list[np.ndarray], times_R: Any) -> list[np.ndarray]:
     """The states after a step, from ``ax = x W + b`` and those before it."""
     h = states[0]
+    if not times_R:
+        activation = variant.partition("_")[2]
+        *gates, n = np.split(ax, len(ax) // H)
+        keep, take = shares(*gates) if len(gates) == 2 else (1 - sigmoid(gates[0]), sigmoid(gates[0]))
+        return [keep * h + take * candidate(n, activation)]
     if variant.startswith("rnn"):
         a = ax + times_R[0](h)
         return [np.tanh(a) if variant == "rnn_tanh" else np.maximum(a, 0)]
@@ -60,11 +65,13 @@ def _step(variant: str, H: int, p: Any, ax: np.ndarray, states: list[np.ndarray]
 class _Weights:
     def __init__(self, stack: Stack, weights: str) -> None:
         self.stack = stack
-        self.hidden = len(stack.layers[0]["R"])
+        self.hidden = stack.hidden
         cut = 2 * self.hidden if stack.variant == "gru_before" else None  # R_n meets r ⊙ h, the other gates h
         self.times_W = [_product(p["W"], weights) for p in stack.layers]
         self.times_R = [
             [_product(p["R"][:, :cut], weights), _product(p["R"][:, cut:], weights) if cut else None]
+            if stack.cell.recurrent
+            else []
             for p in stack.layers
         ]
         self.times_out = _product(stack.W, weights)
@@ -81,7 +88,7 @@ class _Weights:
 class _Text:
     def __init__(self, weights: _Weights, capacity: int, rules: Rules) -> None:
         self.weights, self.rules = weights, rules
-        kinds = 2 if weights.stack.variant == "lstm" else 1
+        kinds = len(weights.stack.cell.states)
         self.states = [[np.zeros(weights.hidden, np.float32) for _ in range(kinds)] for _ in weights.stack.layers]
         self.logits = np.zeros(len(weights.stack.b), np.float32)
         self.tokens: list[int] = []

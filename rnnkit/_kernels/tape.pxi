@@ -7,7 +7,7 @@ cdef enum:
 cdef Py_ssize_t tile_rows(Weights w):
     """Rows of the tiles that make the gradients of the matrices, whole strips each."""
     cdef Py_ssize_t H = (w.H + MR - 1) // MR * MR, I = (w.I + MR - 1) // MR * MR
-    return (2 * H if w.variant == GRU_BEFORE else H) + (0 if w.V else I)
+    return (0 if w.R is None else 2 * H if w.variant == GRU_BEFORE else H) + (0 if w.V else I)
 
 
 cdef class Tape:
@@ -35,12 +35,13 @@ cdef class Tape:
             self.gates = aligned(self.count * weights.panels * weights.width + PANEL, False)
         if weights.variant == GRU_BEFORE:
             self.rh = aligned(self.count * weights.H, False)
-        elif B and B <= FEW and not weights.V:
+        elif B and B <= FEW and not weights.V and weights.R is not None:
             self.ahead = aligned(weights.panels * weights.width * max(AHEAD, B), False)
         if weights.V and training:
             self.sums = aligned(weights.panels * weights.width * weights.V + PANEL, False)
         if weights.rounded:
-            self.low_x = np.zeros(B * 2 * weights.pairs_x, np.uint16)
+            together = B if weights.R is not None else max(WALKED, B)  # rows of x
+            self.low_x = np.zeros(together * 2 * weights.pairs_x, np.uint16)
             self.low_h = np.zeros(B * 2 * weights.pairs_h, np.uint16)
         if training and (weights.panels >= MANY or weights.rounded):
             self._make_room(weights)
@@ -96,7 +97,7 @@ cdef Pass begin(Weights w, x, states, Tape tape, span):
     if lengths is not None:
         p.lengths = &lengths[0]
         tape.order = np.argsort(-np.asarray(span.lengths), kind="stable")
-    if mask is not None:
+    if mask is not None and w.R is not None:
         p.mask = &mask[0, 0]
         if tape.hr is None:
             tape.hr = aligned(tape.count * w.H, False)
@@ -106,16 +107,18 @@ cdef Pass begin(Weights w, x, states, Tape tape, span):
 
 cdef int jobs_of(Weights w, const Pass* p, Job* jobs, grads) except -1:
     """The sums that make the gradients of the parameters; returns how many."""
-    cdef real[:, ::1] dW = grads["W"], dR = grads["R"]
+    cdef real[:, ::1] dW = grads["W"], dR = grads.get("R")
     cdef real[::1] db = grads["b"], dbn
     cdef Py_ssize_t I = w.I, H = w.H, GH = dW.shape[1], all_cols = w.width
     cdef const real* h = p.hr if p.mask != NULL else p.h + (p.B * H if p.reverse else 0)  # step 0's
     cdef const real* x = p.table if w.V else p.x
     cdef int tokens = w.V > 0
-    if w.variant >= GRU_AFTER:
+    if w.variant == GRU_AFTER:
         all_cols = 3 * LANES
     jobs[0] = job_of(x, 1, I, I, p, 0, all_cols, w.recipe.panel, tokens, &dW[0, 0], GH)
     jobs[1] = job_of(&ONE, 0, 0, 1, p, 0, all_cols, w.recipe.panel, tokens, &db[0], GH)
+    if w.R is None:
+        return 2
     if w.variant == GRU_AFTER:  # [dn dr dz dn⊙r]
         dbn = grads["bn"]
         jobs[2] = job_of(h, 1, H, H, p, LANES, 3 * LANES, w.recipe.below, False, &dR[0, 0], GH)

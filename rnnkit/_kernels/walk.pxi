@@ -8,6 +8,9 @@ cdef void forward_share(const Pass* whole, const Share* w) noexcept nogil:
     cdef Pass p = whole[0]
     cdef Py_ssize_t k, t, steps = p.stop - p.start, ahead = max(1, AHEAD // p.B), count
     cdef Step s
+    if p.variant >= MINGRU_LINEAR:
+        minimal_forward(&p, w)
+        return
     for k in range(steps):
         t = p.stop - 1 - k if p.reverse else p.start + k
         if p.seed_kind == PROJECTED and k % ahead == 0:
@@ -36,13 +39,16 @@ cdef void forward_share(const Pass* whole, const Share* w) noexcept nogil:
 
 
 cdef void backward_share(const Pass* p, const Share* w) noexcept nogil:
-    cdef Py_ssize_t k, t, first = p.start * p.B, rows = (p.stop - p.start) * p.B
+    cdef Py_ssize_t k, t, steps = p.stop - p.start, first = p.start * p.B, rows = steps * p.B
     cdef Step s
-    for k in range(p.stop - p.start):
+    if p.variant >= MINGRU_LINEAR:
+        minimal_backward(p, w)
+        steps = 0
+    for k in range(steps):
         t = p.start + k if p.reverse else p.stop - 1 - k
         s = step_at(p, t)
         s.alive = alive_rows(p, w, t)
-        if k + 1 < p.stop - p.start:
+        if k + 1 < steps:
             s.next = t + 1 if p.reverse else t - 1
         if p.variant == LSTM:
             lstm_back_step(p, &s, w)
@@ -65,9 +71,12 @@ cdef inline Py_ssize_t units_of(const Pass* p) noexcept nogil:
 cdef bint by_units(const Pass* p, int team) noexcept nogil:
     """Whether workers share the units of all rows, and meet at every step, rather than the rows.
 
-    So each reads its part of the weights alone; worth it where a worker would have few rows for all of them.
+    So each reads its part of the weights alone; worth it where a worker would have few rows for all of them.  Units of a
+    cell without R depend on no other's, and their workers meet before dx only.
     """
     cdef double step = <double>p.B * p.panels * p.width * (riding(p) + p.H)
+    if p.variant >= MINGRU_LINEAR:  # nobody meets
+        return p.B < team * MR and not p.rounded
     if p.variant == GRU_BEFORE or p.rounded or p.H < team * PANEL or step < UNITS_WORTH * team:
         return False
     return p.B <= 2 * team
@@ -79,7 +88,8 @@ cdef Share share_of(const Pass* p, Py_ssize_t* rows, const Py_ssize_t* order, bi
     cdef Share w
     cdef Py_ssize_t first = 0, i, blocks = (p.H + PANEL - 1) // PANEL
     cdef int k
-    w.thread, w.team, w.meets, w.barrier = thread, team, units and team > 1, barrier
+    w.thread, w.team, w.barrier = thread, team, barrier
+    w.meets = units and team > 1 and p.variant < MINGRU_LINEAR
     w.rows, w.count, w.unit, w.end = order, p.B, 0, p.H
     if units:
         w.unit, w.end = blocks * thread // team * PANEL, least(p.H, blocks * (thread + 1) // team * PANEL)
@@ -95,12 +105,17 @@ cdef Share share_of(const Pass* p, Py_ssize_t* rows, const Py_ssize_t* order, bi
     return w
 
 
+cdef double work_of(const Pass* p, Py_ssize_t steps) noexcept nogil:
+    """Multiply-adds of a pass over some steps, or what takes as long."""
+    return <double>steps * p.B * p.panels * p.width * (p.depth if p.variant < MINGRU_LINEAR else p.depth + EACH)
+
+
 cdef void walk(Pass* p, bint back, Py_ssize_t* rows, const Py_ssize_t* order, int threads) noexcept nogil:
     """A pass over the whole batch."""
     cdef rnnkit_barrier barrier
     cdef rnnkit_barrier* meet = &barrier
     cdef Py_ssize_t steps = p.stop - p.start
-    cdef int team = team_size(threads, max(p.B, p.H // PANEL), <double>steps * p.B * p.panels * p.width * (p.I + p.H))
+    cdef int team = team_size(threads, max(p.B, p.H // PANEL), work_of(p, steps))
     cdef bint units = team > 1 and by_units(p, team)
     memset(&barrier, 0, sizeof(barrier))
     if p.B == 1 and not units:
@@ -129,7 +144,7 @@ cdef void accumulate_all(const Pass* p, const Job* jobs, int count, real* dE, in
     """All sums over steps, shared by tiles of what comes out."""
     cdef rnnkit_barrier barrier
     cdef rnnkit_barrier* meet = &barrier
-    cdef int team = team_size(threads, threads, <double>(p.stop - p.start) * p.B * p.panels * p.width * (p.I + p.H))
+    cdef int team = team_size(threads, threads, work_of(p, p.stop - p.start))
     memset(&barrier, 0, sizeof(barrier))
     if team == 1:
         flushed_accumulate(p, jobs, count, dE, 0, 1, meet)

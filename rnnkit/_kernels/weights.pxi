@@ -4,12 +4,16 @@ cdef enum:
     COPY = 16  # multiply-adds in whose time one number is packed
 
 
-VARIANTS = {"rnn_tanh": RNN_TANH, "rnn_relu": RNN_RELU, "lstm": LSTM, "gru_after": GRU_AFTER, "gru_before": GRU_BEFORE}
+VARIANTS = {
+    "rnn_tanh": RNN_TANH, "rnn_relu": RNN_RELU, "lstm": LSTM, "gru_after": GRU_AFTER, "gru_before": GRU_BEFORE,
+    "mingru_linear": MINGRU_LINEAR, "mingru_positive": MINGRU_POSITIVE,
+    "minlstm_linear": MINLSTM_LINEAR, "minlstm_positive": MINLSTM_POSITIVE,
+}
 
 
 # How a variant's panels are made of its gates.
 cdef struct Recipe:
-    int G, x_gates, h_gates, back_gates  # gates in the tape's panel, in forth's (of x, of h), in back's
+    int G, x_gates, h_gates, back_gates, inputs_gates  # in the tape's panel, in forth's (of x, of h), in back's, in back_x's
     int panel[4]  # the parameters' gate of x in each group of a panel, -1 where x feeds none
     int below[4]  # the same of h
     int x[4]  # the same, those that are there, in forth's order
@@ -19,16 +23,20 @@ cdef struct Recipe:
 cdef Recipe recipe_of(int variant):
     cdef Recipe recipe
     if variant == LSTM:
-        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 4, 4, 4
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates, recipe.inputs_gates = 4, 4, 4, 4, 4
         recipe.panel, recipe.below, recipe.x, recipe.h = [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]
     elif variant == GRU_AFTER:  # parameters are [r z n], panels [n r z q]
-        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 4, 3, 3, 3
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates, recipe.inputs_gates = 4, 3, 3, 3, 3
         recipe.panel, recipe.below, recipe.x, recipe.h = [2, 0, 1, -1], [-1, 0, 1, 2], [2, 0, 1, -1], [0, 1, 2, -1]
     elif variant == GRU_BEFORE:
-        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 3, 2, 2, 2
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates, recipe.inputs_gates = 3, 2, 2, 2, 3
         recipe.panel, recipe.below, recipe.x, recipe.h = [0, 1, 2, -1], [0, 1, -1, -1], [0, 1, 2, -1], [0, 1, 2, -1]
+    elif variant >= MINGRU_LINEAR:
+        recipe.G = 2 if variant <= MINGRU_POSITIVE else 3
+        recipe.x_gates, recipe.h_gates, recipe.back_gates, recipe.inputs_gates = recipe.G, 0, 0, recipe.G
+        recipe.panel, recipe.below, recipe.x, recipe.h = [0, 1, 2, -1], [-1, -1, -1, -1], [0, 1, 2, -1], [-1, -1, -1, -1]
     else:
-        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates = 1, 1, 1, 1
+        recipe.G, recipe.x_gates, recipe.h_gates, recipe.back_gates, recipe.inputs_gates = 1, 1, 1, 1, 1
         recipe.panel, recipe.below, recipe.x, recipe.h = [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1]
     return recipe
 
@@ -41,6 +49,7 @@ cdef class Weights:
 
     cdef readonly int variant
     cdef readonly Py_ssize_t I, H, V
+    cdef Py_ssize_t below  # rows of R
     cdef Py_ssize_t panels, width, full, rest, tail
     cdef int threads
     cdef bint rounded
@@ -58,13 +67,14 @@ cdef class Weights:
 
     def __init__(self, str variant, params, const real[:, ::1] table=None, bint rounded=False, int threads=1):
         cdef const real[::1] b = params["b"]
-        self.W, self.R, self.table, self.threads = params["W"], params["R"], table, threads
+        self.W, self.R, self.table, self.threads = params["W"], params.get("R"), table, threads
         self.rounded = rounded
         self.low_forth = self.low_back = self.low_back_x = None
         self.seeds = self.candidate = self.back = self.back_n = self.back_x = None
         self.variant = VARIANTS[variant]
         self.recipe = recipe_of(self.variant)
-        self.I, self.H = self.W.shape[0], self.R.shape[0]
+        self.I, self.H = self.W.shape[0], self.W.shape[1] // (3 if self.variant == GRU_AFTER else self.recipe.G)
+        self.below = 0 if self.R is None else self.H
         if self.variant <= RNN_RELU:
             self.panels, self.width = (self.H + PANEL - 1) // PANEL, PANEL
         else:
@@ -72,7 +82,7 @@ cdef class Weights:
         self._end_panels()
         self._pack_bias(b, params.get("bn"))
         self._pack_forth()
-        self.pairs_x, self.pairs_h = (self.I + 1) // 2, (self.H + 1) // 2
+        self.pairs_x, self.pairs_h = (self.I + 1) // 2, (self.below + 1) // 2
         if rounded:
             self._round_forth()
         if table is not None:
@@ -110,7 +120,7 @@ cdef class Weights:
                 load(to, source + j * LANES, least(LANES, H - j * LANES))
 
     cdef void _pack_forth(self):
-        cdef Py_ssize_t depth = self.I + self.H
+        cdef Py_ssize_t depth = self.I + self.below
         cdef int team = team_size(self.threads, self.panels, <double>depth * self.W.shape[1] * COPY)
         self.forth = aligned(self.panels * (self.width if self.variant <= RNN_RELU else self.recipe.x_gates * LANES) * depth,
                              False)
@@ -123,7 +133,7 @@ cdef class Weights:
                 self._pack_forth_share(rnnkit_thread(), rnnkit_team())
 
     cdef void _pack_forth_share(self, int thread, int team) noexcept nogil:
-        cdef Py_ssize_t I = self.I, H = self.H, depth = I + H, ld = self.W.shape[1]
+        cdef Py_ssize_t I = self.I, H = self.H, depth = I + self.below, ld = self.W.shape[1]
         cdef Py_ssize_t first = self.panels * thread // team, last = self.panels * (thread + 1) // team
         cdef int G = self.recipe.x_gates
         cdef real* to
@@ -132,6 +142,8 @@ cdef class Weights:
             pack_some(&self.forth[0], depth, I, &self.R[0, 0], H, 1, H, H, first, last)
             return
         pack_gates(&self.forth[0], depth, 0, &self.W[0, 0], I, H, ld, self.recipe.x, G, first, least(last, self.full))
+        if self.below == 0:
+            return
         pack_gates(&self.forth[0], depth, I, &self.R[0, 0], H, H, ld, self.recipe.h, G, first, least(last, self.full))
         if self.tail and last > self.full:
             to = &self.forth[self.full * G * LANES * depth]
@@ -143,7 +155,7 @@ cdef class Weights:
 
     cdef void _round_forth(self):
         """Panels of pairs; x and h begin with a pair of their own.  What the table meets is rounded where it lies."""
-        cdef Py_ssize_t I = self.I, H = self.H, j, cols
+        cdef Py_ssize_t I = self.I, H = self.below, j, cols
         cdef Pass p = self._pass()
         cdef const real* P
         cdef half* to
@@ -162,23 +174,22 @@ cdef class Weights:
                 round_values(<real*>P, I * cols)
 
     cdef void _round_back(self):
-        cdef Py_ssize_t H = self.H, I = self.I, u, K = self._depth(self.recipe.back_gates)
+        cdef Py_ssize_t H = self.below, I = self.I, u, K = self._depth(self.recipe.back_gates)
         self.low_back = np.empty(self.back.shape[0], np.uint16)
         for u from 0 <= u < H by PANEL:
             zip_weights(&self.low_back[u * K], &self.back[u * K], K, groups_up(least(PANEL, H - u)))
         self.low_back_x = np.empty(self.back_x.shape[0], np.uint16)
-        K = self._depth(3 if self.variant >= GRU_AFTER else self.recipe.back_gates)
+        K = self._depth(self.recipe.inputs_gates)
         for u from 0 <= u < I by PANEL:
             zip_weights(&self.low_back_x[u * K], &self.back_x[u * K], K, groups_up(least(PANEL, I - u)))
         if self.table is not None:  # what their sums by token meet
             round_values(&self.back_x[0], self.back_x.shape[0])
 
     cdef void _pack_back(self, int threads):
-        cdef int all_gates = 3 if self.variant >= GRU_AFTER else self.recipe.back_gates
-        cdef Py_ssize_t blocks = (self.H + PANEL - 1) // PANEL + (self.I + PANEL - 1) // PANEL
-        cdef int team = team_size(threads, blocks, <double>(self.I + self.H) * self.W.shape[1] * COPY)
-        self.back = aligned(groups_up(self.H) * self._depth(self.recipe.back_gates), False)
-        self.back_x = aligned(groups_up(self.I) * self._depth(all_gates), False)
+        cdef Py_ssize_t blocks = (self.below + PANEL - 1) // PANEL + (self.I + PANEL - 1) // PANEL
+        cdef int team = team_size(threads, blocks, <double>(self.I + self.below) * self.W.shape[1] * COPY)
+        self.back = aligned(groups_up(self.below) * self._depth(self.recipe.back_gates), False)
+        self.back_x = aligned(groups_up(self.I) * self._depth(self.recipe.inputs_gates), False)
         if self.variant == GRU_BEFORE:
             self.back_n = aligned(groups_up(self.H) * self._depth(1), False)
         if team == 1:
@@ -192,15 +203,16 @@ cdef class Weights:
     cdef void _pack_back_share(self, int thread, int team) noexcept nogil:
         """This thread's share of the panels of Rᵀ, then of Wᵀ."""
         cdef Py_ssize_t I = self.I, H = self.H, ld = self.W.shape[1]
-        cdef Py_ssize_t of_h = (H + PANEL - 1) // PANEL, of_x = (I + PANEL - 1) // PANEL
+        cdef Py_ssize_t of_h = (self.below + PANEL - 1) // PANEL, of_x = (I + PANEL - 1) // PANEL
         cdef Py_ssize_t first = (of_h + of_x) * thread // team, last = (of_h + of_x) * (thread + 1) // team
-        cdef int G = self.recipe.back_gates, all_gates = 3 if self.variant >= GRU_AFTER else G
+        cdef int G = self.recipe.back_gates
         cdef int last_gate[1]
         last_gate[0] = 2
-        pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, self.recipe.below, self.tail, self.rest, first,
-                  least(last, of_h))
-        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, all_gates, self.recipe.panel, self.tail, self.rest,
-                  max(0, first - of_h), last - of_h)
+        if self.below:
+            pack_back(&self.back[0], &self.R[0, 0], H, ld, H, self.recipe.h, G, self.recipe.below, self.tail, self.rest,
+                      first, least(last, of_h))
+        pack_back(&self.back_x[0], &self.W[0, 0], I, ld, H, self.recipe.x, self.recipe.inputs_gates, self.recipe.panel,
+                  self.tail, self.rest, max(0, first - of_h), last - of_h)
         if self.variant == GRU_BEFORE:
             pack_back(&self.back_n[0], &self.R[0, 0], H, ld, H, last_gate, 1, NULL, 0, 0, first, least(last, of_h))
 
@@ -209,6 +221,7 @@ cdef class Weights:
         cdef Pass p
         memset(&p, 0, sizeof(p))
         p.variant, p.I, p.H, p.width, p.panels = self.variant, self.I, self.H, self.width, self.panels
+        p.depth = self.I + self.below
         p.forth, p.bias = &self.forth[0], &self.bias[0]
         p.full, p.rest, p.tail = self.full, self.rest, self.tail
         p.seed_kind, p.seed, p.seed_rows = BIAS, p.bias, 1

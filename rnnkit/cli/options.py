@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from rnnkit.cells import CELLS
+from rnnkit.cells import CELLS, values_of
 from rnnkit.cli.settings import origin, read_config
 from rnnkit.errors import UsageError
 
@@ -229,10 +229,13 @@ shaping = combined(
         default=None,
         help="Read each window in both directions, or in one (default).",
     ),
-    _flag("activation", click.Choice(CELLS["rnn"].options["activation"]), "Activation of the rnn cell (default tanh)."),
     _flag(
-        "reset", click.Choice(CELLS["gru"].options["reset"]), "Reset gate of the gru: after (default) or before h·R."
+        "activation",
+        click.Choice(values_of("activation")),
+        "Activation of the rnn cell (tanh or relu), or of the candidates of mingru and minlstm (linear or positive); "
+        "the first is the default.",
     ),
+    _flag("reset", click.Choice(values_of("reset")), "Reset gate of the gru: after (default) or before h·R."),
     _flag("embedding", int, "Width of the vectors that stand for symbols of a text."),
     _flag("init", FromTable("rnnkit.nn.initializers:INITIALIZERS"), "Initialiser of the weights, such as he_normal."),
     _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),

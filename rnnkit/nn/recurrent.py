@@ -78,6 +78,11 @@ class Recurrent(Layer):
                 raise UsageError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
         self._cell: Cell = get_cell(self.cell)
         self.options = self._cell.complete(self.options)
+        if self.recurrent_dropout and not self._cell.recurrent:
+            raise UsageError(
+                f"--recurrent-dropout masks the h that enters h·R, and the {self.cell} cell has no R; "
+                "leave it out and take --dropout"
+            )
         self.backend = "auto"
         self.threads = 1
         self.recompute: int | str = "auto"
@@ -264,7 +269,7 @@ class Recurrent(Layer):
         total = steps * rows * gates * dtype.itemsize * self.layers * len(self.directions)
         recompute = recompute_steps(self.recompute, steps, total) if training else 0
         piece = piece_steps(recompute, steps, unit)
-        cost = gates * (self.hidden + (0 if symbols else width))
+        cost = gates * ((self.hidden if self._cell.recurrent else 0) + (0 if symbols else width))
         return Sizes(steps, rows, self.hidden, dtype, unit, piece, cost)
 
     def _pass(self, k: int, x: np.ndarray, weights: Any, symbols: int, tape: Tape) -> Pass:
