@@ -17,8 +17,10 @@ from rnnkit.cli import commands
 from rnnkit.errors import ModelFileError, UsageError
 from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent, Tape, gradcheck, layer_from, passes
 from rnnkit.nn.generation import Writer
+from rnnkit.nn.losses import make_loss
 from rnnkit.nn.memory import traced
 from rnnkit.samples import sample_path
+from rnnkit.tasks.language_network import network_of
 
 GRADIENT = 1e-6  # relative error of gradients in float64
 LENGTHS = [None, np.array([3, 0, 4])]
@@ -361,6 +363,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(here):
     list(api.train_events(api.prepare("chat.txt", options), "half", resume=True))
     whole, half = ((here / name / "model.safetensors").read_bytes() for name in ("chat", "half"))
     assert whole == half
+
+
+@pytest.mark.parametrize("more", [{"norm": True, "residual": True}, {}], ids=["joints", "alone"])
+def test_a_tied_network_begins_with_guesses_that_are_no_bets(more):
+    """Its first loss is near that of even odds, or within a few nats of it."""
+    options = api.make_options({"hidden": 128, "layers": 2, "embedding": 128, "dropout": 0.0, "tied": True, **more})
+    network = network_of(options, 60)
+    ids = np.random.default_rng(0).integers(0, 60, (32, 4))
+    logits, _ = network.forward(ids)
+    loss, _ = make_loss("softmax_cross_entropy")(logits, ids)
+    assert loss == pytest.approx(np.log(60), abs=0.5 if more else 3)
 
 
 @pytest.mark.parametrize("form", WEIGHTS[1:])
