@@ -37,6 +37,7 @@ PARTS = (*KERNELS, "optimiser", "batch", "rest")
 PART_OF = {
     "softmax_cross_entropy": "loss", "gather": "embedding", "scatter": "embedding", "step": "optimiser",
     "square_sum": "optimiser", "prepare": "pack", "allocate": "pack", "accumulate": "sums",
+    "layer_norm": "norm", "layer_norm_backward": "norm",
 }  # fmt: skip
 
 

@@ -107,7 +107,8 @@ def default_run(data: str, resume: bool = False) -> Path:
 def refuse_other_options(job: TaskJob, run: Run) -> None:
     """``UsageError`` naming the first option that differs from those of the run."""
     _, meta = run.load_checkpoint()
-    stored, given = {**plain(TrainOptions()), **meta.options}, plain(job.resolved)
+    defaults = plain(TrainOptions(task=meta.options.get("task", "auto")))  # of options that came after the run
+    stored, given = {**defaults, **meta.options}, plain(job.resolved)
     for name in sorted({*stored, *given} - {*RUNTIME, "data"}):
         if stored.get(name) != given.get(name):
             raise UsageError(
@@ -255,7 +256,10 @@ def _open(
         raise ModelFileError(
             f"the network in {path} needs {odd} of shape {declared.get(odd)}, found {found.get(odd)}; train again"
         )
-    network = Network.empty(root).configure(backend, threads)
+    try:
+        network = Network.empty(root).configure(backend, threads)
+    except UsageError as error:
+        raise ModelFileError(f"the network in {path} cannot be built: {error}; train again") from error
     for name, array in arrays.items():
         network.parameters.value(name)[...] = array
     network.parameters.touch()
@@ -307,7 +311,8 @@ def quantize(
             f"the weights of {path} are {whole.network.weights} already; quantize the run that it was made of"
         )
     kept = {name: array for name, array in arrays.items() if name.startswith(DATA)}
-    small = kept | shrink({name: array for name, array in arrays.items() if name not in kept}, weights)
+    turned = whole.network.parameters.turned
+    small = kept | shrink({name: array for name, array in arrays.items() if name not in kept}, weights, turned)
     meta = msgspec.structs.replace(meta, version=modelfile.FORMAT_VERSION)
     quantized = _open(path, small, meta, backend, threads)
     data = open_source(data) if data is not None else whole.sample()

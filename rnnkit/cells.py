@@ -21,7 +21,8 @@ class Param:
     ``blocks`` arrays of equal width stand side by side along the last axis (the gates); an
     initialiser fills each of them on its own, with ``fan = (inputs, outputs)`` of one block.
     ``constants`` gives each block's value when ``init`` is ``"constant"``.  ``decay`` says
-    whether weight decay applies; ``tied`` names the parameter that this one is a view of.
+    whether weight decay applies; ``tied`` names the parameter of the network that this one is a view of, which is
+    that parameter transposed where ``transposed`` says so.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Param:
     fan: tuple[int, int] = (1, 1)
     constants: tuple[float, ...] = ()
     tied: str = ""
+    transposed: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnkit._kernels import operations
-from rnnkit._kernels.operations import load_ops
+from rnnkit._kernels.operations import PARTS, load_ops
 from rnnkit.nn import Chain, Dense, Embedding, Network, Recurrent, Tape
 from rnnkit.nn.losses import make_loss
 
@@ -21,6 +21,7 @@ DENSE = [  # N, K, V: single rows, inputs and outputs; around the widths of grou
     (2, 1030, 1),
 ]
 LOGITS = [(1, 1), (3, 2), (5, 16), (64, 65), (7, 513), (2, 10_007)]
+NORMS = [(1, 1), (1, 7), (5, 1), (7, 16), (40, 33), (513, 64), (3, 700)]
 VECTORS = [1, 15, 16, 37, 100_003]
 RULES = {"sgd": (0, 0), "rmsprop": (0, 1), "adam": (1, 1), "sgd with momentum": (1, 0), "rmsprop with momentum": (1, 1)}
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
@@ -103,6 +104,8 @@ def test_no_rows_change_nothing(ops, dtype, rng):
     assert dx.shape == (0, 4)
     np.testing.assert_array_equal(dW, start)
     np.testing.assert_array_equal(db, b)
+    norm = norm_arrays(rng, (0, 4), dtype)
+    np.testing.assert_array_equal(norm_results(ops, *norm)[3], norm[4])
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "sigmoid"])
@@ -192,6 +195,82 @@ def test_logits_that_are_not_finite_show_in_their_row(ops, dtype, bad, at, rng):
     losses, g = loss_results(ops, z, ids, weight)
     assert losses[2] == 0
     assert not g[2].any()
+
+
+def norm_results(ops, x, gain, shift, dy, start, threads=1, over=False):
+    """y, stats, dx, dgain and dshift, the last two added to ``start``."""
+    y, stats, dx = np.full_like(x, 7), np.full((len(x), 2), 7, x.dtype), dy.copy() if over else np.full_like(x, 7)
+    ops.layer_norm(x, gain, shift, y, stats, threads)
+    dgain, dshift = start.copy(), 2 * start
+    sums = np.full((PARTS, 2, x.shape[1]), 7, x.dtype)
+    ops.layer_norm_backward(x, gain, stats, dx if over else dy, dx, sums, dgain, dshift, threads)
+    return [y, stats, dx, dgain, dshift]
+
+
+def norm_arrays(rng, shape, dtype):
+    x, dy = (rng.standard_normal(shape) for _ in range(2))
+    rest = (rng.standard_normal(shape[1]) for _ in range(3))
+    gain, shift, start = rest
+    return [a.astype(dtype) for a in (3 * x + 2, gain, shift, dy, start)]
+
+
+@pytest.mark.parametrize("shape", NORMS, ids=str)
+def test_layer_norm_equals_the_definition(ops, truth, dtype, shape, rng):
+    arrays = norm_arrays(rng, shape, dtype)
+    actual = norm_results(ops, *arrays)
+    expected = norm_results(truth, *(a.astype(np.float64) for a in arrays))
+    for a, b in zip(actual, expected, strict=True):
+        close(a, b.astype(dtype), room=8 if shape[1] > 1 else 400)  # one number: dx is the difference of equal sums
+    over = norm_results(ops, *arrays, over=True)
+    assert [a.tobytes() for a in over] == [a.tobytes() for a in actual]
+
+
+def test_layer_norm_is_what_it_says(truth):
+    """By hand: rows of mean 2 and variance 1 or 0."""
+    x = np.array([[1.0, 3.0], [2.0, 2.0]])
+    y, stats, dx, dgain, dshift = norm_results(
+        truth, x, np.array([2.0, 1.0]), np.array([0.5, 0.0]), np.ones((2, 2)), np.zeros(2)
+    )
+    r = 1 / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(stats, [[2, r], [2, 1 / np.sqrt(1e-5)]])
+    np.testing.assert_allclose(y, [[0.5 - 2 * r, r], [0.5, 0]])
+    np.testing.assert_allclose(dgain, [-r, r])
+    np.testing.assert_allclose(dshift, [2, 2])
+    np.testing.assert_allclose(dx.sum(axis=1), 0, atol=1e-12)
+
+
+def test_layer_norm_has_the_same_bytes_at_any_number_of_threads(ops, dtype, rng):
+    arrays = norm_arrays(rng, (999, 130), dtype)
+    expected = [a.tobytes() for a in norm_results(ops, *arrays)]
+    for threads in THREADS:
+        assert [a.tobytes() for a in norm_results(ops, *arrays, threads=threads)] == expected
+
+
+def test_layer_norm_keeps_what_is_not_finite_in_its_row(ops, dtype, rng):
+    x, gain, shift, dy, start = norm_arrays(rng, (5, 37), dtype)
+    x[2, 36] = np.nan
+    y, _, dx, dgain, _ = norm_results(ops, x, gain, shift, dy, start)
+    assert np.isnan(y[2]).all()
+    assert np.isnan(dx[2]).all()
+    assert np.isnan(dgain).all()
+    assert np.isfinite(np.delete(y, 2, axis=0)).all()
+    assert np.isfinite(np.delete(dx, 2, axis=0)).all()
+
+
+def test_layer_norm_equals_torch(ops, dtype, rng):
+    torch = pytest.importorskip("torch")
+    x, gain, shift, dy, _ = norm_arrays(rng, (23, 45), dtype)
+    layer = torch.nn.LayerNorm(45, dtype=getattr(torch, dtype.name))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(gain))
+        layer.bias.copy_(torch.from_numpy(shift))
+    inputs = torch.tensor(x, requires_grad=True)
+    outputs = layer(inputs)
+    outputs.backward(torch.from_numpy(dy))
+    y, _, dx, dgain, dshift = norm_results(ops, x, gain, shift, dy, np.zeros(45, dtype))
+    theirs = (outputs.detach(), inputs.grad, layer.weight.grad, layer.bias.grad)
+    for actual, expected in zip((y, dx, dgain, dshift), theirs, strict=True):
+        close(actual, expected.numpy(), room=8)
 
 
 def step_arrays(rng, n, dtype, rule):

@@ -49,6 +49,14 @@ def _softmax_cross_entropy(z: np.ndarray, *args: Any) -> None:
     _MODULES[z.dtype].softmax_cross_entropy(z, *args)
 
 
+def _layer_norm(x: np.ndarray, *args: Any) -> None:
+    _MODULES[x.dtype].layer_norm(x, *args)
+
+
+def _layer_norm_backward(x: np.ndarray, *args: Any) -> None:
+    _MODULES[x.dtype].layer_norm_backward(x, *args)
+
+
 def _step(rule: str, p: np.ndarray, *args: Any) -> None:
     _MODULES[p.dtype].step(rule, p, *args)
 
@@ -62,5 +70,6 @@ def _wake(threads: int) -> None:
 
 
 OPS = Ops(
-    _dense, _dense_forward, _dense_backward, _gather, _scatter, _softmax_cross_entropy, _step, _square_sum, _wake
+    _dense, _dense_forward, _dense_backward, _gather, _scatter, _softmax_cross_entropy, _layer_norm,
+    _layer_norm_backward, _step, _square_sum, _wake,
 )  # fmt: skip

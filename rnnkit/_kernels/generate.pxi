@@ -39,6 +39,7 @@ cdef extern from "integers.h" nogil:
 
 include "math.pxi"
 include "team.pxi"
+include "norm_row.pxi"
 include "generate_dot.pxi"
 include "generate_step.pxi"
 include "generate_draw.pxi"

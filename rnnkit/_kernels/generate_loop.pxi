@@ -40,8 +40,8 @@ cdef inline Py_ssize_t whole_lines(Py_ssize_t bytes) noexcept nogil:
 
 cdef Py_ssize_t scratch_bytes(const Network* net) noexcept nogil:
     """What ``lay_out`` hands out."""
-    return (whole_lines(net.L * sizeof(Vector)) + (net.L + 1) * whole_lines(net.H) + whole_lines(net.E)
-            + 3 * net.Vg * sizeof(float) + 64)
+    return (whole_lines(net.L * sizeof(Vector)) + (net.L + 2) * whole_lines(net.H) + whole_lines(net.E)
+            + 2 * whole_lines(net.H * sizeof(float)) + 3 * net.Vg * sizeof(float) + 64)
 
 
 cdef void lay_out(Own* own, const Network* net, char* at) noexcept nogil:
@@ -57,6 +57,12 @@ cdef void lay_out(Own* own, const Network* net, char* at) noexcept nogil:
     at += whole_lines(net.H)
     own.x.whole = <uint8_t*>at
     at += whole_lines(net.E)
+    own.passed.whole = <uint8_t*>at
+    at += whole_lines(net.H)
+    own.sum = <float*>at
+    at += whole_lines(net.H * sizeof(float))
+    own.norm = <float*>at
+    at += whole_lines(net.H * sizeof(float))
     own.z = <float*>at
     own.heap = <int32_t*>(at + net.Vg * sizeof(float))
     own.mark = <int32_t*>(at + 2 * net.Vg * sizeof(float))
@@ -101,6 +107,7 @@ cdef class Weights:
         self.packed = packed
         self.net.variant = VARIANTS.index(packed["variant"])
         self.net.gates, self.net.L, self.net.H = packed["gates"], len(packed["layers"]), packed["H"]
+        self.net.units, self.net.residual = packed["units"], packed["residual"]
         self.net.V, self.net.Vg = packed["V"], packed["out"]["groups"] * LANES
         embedding = packed["embedding"]
         self.net.E = 0 if embedding is None else embedding.shape[1]
@@ -123,6 +130,9 @@ cdef class Weights:
             y.entry = <const float*><size_t>address(layer["entry"])
             y.entry_row = layer["entry"].shape[1] if len(layer["entry"]) > 1 else 0
             y.bn = <const float*><size_t>address(layer["bn"])
+            if layer["gain"] is not None:
+                y.gain = <const float*><size_t>address(layer["gain"])
+                y.shift = <const float*><size_t>address(layer["shift"])
 
     def __dealloc__(self):
         free(self.net.layers)

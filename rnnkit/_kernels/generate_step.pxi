@@ -23,12 +23,16 @@ cdef struct Layer:  # IN: the weights of one layer
     const float* entry  # [V][groups][gates*LANES]: x W + b of every token; or b alone
     Py_ssize_t entry_row  # numbers from one token to the next in ``entry``, 0 for b alone
     const float* bn  # [H]
+    const float* gain  # [H] with ``shift``: the layer norm of what the layer hands on; NULL: none
+    const float* shift
 
 cdef struct Network:  # IN
     int variant
     int gates
     Py_ssize_t L
     Py_ssize_t H  # in whole groups
+    Py_ssize_t units  # hidden units that there are
+    bint residual  # a layer hands on its h and what it read
     Py_ssize_t E  # width of ``embedding`` in whole groups, 0 where there is a table
     Py_ssize_t V
     Py_ssize_t Vg  # V in whole groups
@@ -67,6 +71,9 @@ cdef struct Run:  # one call
 cdef struct Own:  # what each thread has of its own
     Vector* h  # [L] the newest h of each layer
     Vector x  # a row of the embedding
+    Vector passed  # what the newest layer hands on, normalised; unused where that is its h
+    float* sum  # [H] the same before its norm
+    float* norm  # [H] and after it, zeros beyond the units
     Vector reset
     float* z  # [Vg]
     int32_t* heap  # [Vg]
@@ -211,6 +218,26 @@ cdef void layer_group(const Run* r, const Layer* y, const Vector* x, const Vecto
         rnn_group(ax, variant == RNN_RELU, h_new + at)
 
 
+cdef inline const Vector* hand_on(const Network* net, const Layer* y, Own* own, Py_ssize_t n) noexcept nogil:
+    """What layer n, whose h is there, gives to the next: u = h + u of the layer below, or h alone; then its norm."""
+    cdef const float* h = own.h[n].v
+    cdef const float* u = h
+    cdef Py_ssize_t k
+    if not net.residual and y.gain == NULL:
+        return own.h + n
+    if net.residual:
+        for k in range(net.H):
+            own.sum[k] = h[k] + (own.sum[k] if n > 0 else 0)
+        u = own.sum
+    own.passed.v = u
+    if y.gain != NULL:
+        normalise(u, net.units, y.gain, y.shift, own.norm, NULL)
+        own.passed.v = own.norm
+    if net.out.form == INT8:
+        round_off(&own.passed, net.H)
+    return &own.passed
+
+
 cdef inline Py_ssize_t turn(Py_ssize_t i, Py_ssize_t first, Py_ssize_t last, bint back) noexcept nogil:
     """The i-th group of a share, from its end when ``back``."""
     return last - 1 - i if back else first + i
@@ -251,7 +278,7 @@ cdef void read_token(Run* r, Own* own, Py_ssize_t i, int32_t token, int thread, 
         h.v = new
         if whole:
             round_off(h, H)
-        x = h
+        x = hand_on(net, y, own, n)
     if thread == 0:
         remember(r, at, token)  # all have drawn by now, and nobody draws again before the next barrier
     for k in range(last_out - first_out):

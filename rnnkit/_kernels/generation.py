@@ -2,6 +2,8 @@
 
 Notation: V tokens in the vocabulary, E width of their vectors, L layers, H hidden units, G gates.  One row; a step is
 embedding → L recurrent layers of one variant → dense → logits ``[V]``, and the next token is drawn from these.
+Layer l has the state h_l and hands on u_l = h_l (with ``residual``: h_l + u_{l−1} from the second layer on), normalised
+by its gain and shift where there are ``norms``; the next layer, or the dense one, reads that.
 
 A backend's generation is ``GENERATION``, whose four functions let go of Python's lock while they run:
 
@@ -44,13 +46,18 @@ TABLE = 1024
 
 
 class Stack(NamedTuple):
-    """A language model's arrays: table ``E [V,E]``, each layer's parameters by name, dense ``W [H,V]``, ``b [V]``."""
+    """A language model's arrays: table ``E [V,E]``, each layer's parameters by name, dense ``W [H,V]``, ``b [V]``.
+
+    ``norms``: (gain ``[H]``, shift ``[H]``) of what each layer hands on, float32 in every form of weights; or nothing.
+    """
 
     variant: str
     E: np.ndarray
     layers: Sequence[Mapping[str, np.ndarray]]
     W: np.ndarray
     b: np.ndarray
+    norms: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+    residual: bool = False
 
     @property
     def cell(self) -> Cell:

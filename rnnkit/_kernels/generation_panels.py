@@ -81,6 +81,7 @@ def packed(stack: Stack, weights: str) -> dict[str, Any]:
     table = len(stack.E) <= TABLE
     layers: list[dict[str, Any]] = []
     for n, p in enumerate(stack.layers):
+        gain, shift = stack.norms[n] if stack.norms else (None, None)
         entered = n == 0 and table
         entry = np.einsum("ve,en->vn", stack.E, p["W"]) + p["b"] if entered else p["b"][None]  # einsum: one fixed order
         cut = 2 * H if before else None
@@ -91,6 +92,8 @@ def packed(stack: Stack, weights: str) -> dict[str, Any]:
                 "Rn": pack(p["R"][:, cut:], 1, weights) if before else None,
                 "entry": _row(entry, gates),
                 "bn": _row(p["bn"][None], 1) if "bn" in p else np.zeros(1, np.float32),
+                "gain": None if gain is None else _row(gain[None], 1),
+                "shift": None if shift is None else _row(shift[None], 1),
             }
         )
     out_bias = np.full(up(len(stack.b)), LOWEST, np.float32)
@@ -101,6 +104,8 @@ def packed(stack: Stack, weights: str) -> dict[str, Any]:
         "variant": stack.variant,
         "gates": gates,
         "H": up(H),
+        "units": H,
+        "residual": stack.residual,
         "V": len(stack.b),
         "layers": layers,
         "embedding": None if table else _aligned(_deep(stack.E.T).T),

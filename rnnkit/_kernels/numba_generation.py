@@ -12,6 +12,7 @@ from rnnkit._kernels.numba_dot import Matrices, Room, add_product, lay, room_for
 from rnnkit._kernels.numba_draw import Desk, desk_for, draw
 from rnnkit._kernels.numba_jit import jit, part
 from rnnkit._kernels.numba_layout import GRU_AFTER, GRU_BEFORE, LSTM, MINGRU_LINEAR, RNN_RELU, VARIANTS, columns
+from rnnkit._kernels.numba_norm import normalise
 from rnnkit._kernels.numba_vector import flush_denormals, restore
 from rnnkit._kernels.numba_walk import minimal_units
 
@@ -26,6 +27,8 @@ class _Sizes(NamedTuple):
     table: int  # 1 where E holds E·W + b of the first layer
     x_columns: int  # as in numba_layout
     h_first: int
+    residual: int
+    norms: int
 
 
 class _Network(NamedTuple):
@@ -36,6 +39,8 @@ class _Network(NamedTuple):
     E: np.ndarray
     b: np.ndarray  # [L, x_columns]
     bn: np.ndarray  # [L,H]
+    gain: np.ndarray  # [L,H], with shift: of what each layer hands on, where there are norms
+    shift: np.ndarray
     out: np.ndarray  # [V]
 
 
@@ -48,6 +53,8 @@ class _Memory(NamedTuple):
     tokens: np.ndarray
     a: np.ndarray  # a row of the gates
     reset: np.ndarray  # [H]: r ⊙ h
+    sum: np.ndarray  # [H]: what a layer hands on, before its norm
+    passed: np.ndarray  # [H]: and after it
     room: Room
     desk: Desk
 
@@ -73,6 +80,20 @@ def _units(size, memory, h):
         cells.tanh_units(1, H, (a, states), (0, h), (0, 0))
 
 
+@part
+def _hand_on(net, memory, n):
+    """What layer n gives to the next."""
+    H, h = net.size.hidden, n * net.size.hidden
+    if n > 0 and net.size.residual:
+        cells.add(1, H, (memory.h, memory.sum), (h, 0), (0, 0))
+    else:
+        cells.copy(1, H, (memory.h, memory.sum), (h, 0), (0, 0))
+    if net.size.norms:
+        normalise(memory.sum, 0, H, net.gain, net.shift, h, memory.passed, 0)
+    else:
+        cells.copy(1, H, (memory.sum, memory.passed), (0, 0), (0, 0))
+
+
 @jit
 def _read(net, memory, token, count):
     """One step: the token is written down, states and logits are those after it."""
@@ -88,7 +109,7 @@ def _read(net, memory, token, count):
             if n == 0:
                 add_product(matrices, W, net.E, token * size.embedding, a, 0, room)
             else:
-                add_product(matrices, 3 * n + W, memory.h, h - H, a, 0, room)
+                add_product(matrices, 3 * n + W, memory.passed, 0, a, 0, room)
         if size.kind == GRU_AFTER:
             cells.copy(1, H, (net.bn, a), (h, 3 * H), (0, 0))
         if size.kind < MINGRU_LINEAR:
@@ -97,9 +118,10 @@ def _read(net, memory, token, count):
             cells.gru_before_gates(1, H, (a, a, memory.h, memory.reset), (0, H, h, 0), (0, 0, 0, 0))
             add_product(matrices, 3 * n + RN, memory.reset, 0, a, 2 * H, room)
         _units(size, memory, h)
+        _hand_on(net, memory, n)
     V = len(net.out)
     cells.copy(1, V, (net.out, memory.logits), (0, 0), (0, 0))
-    add_product(matrices, 3 * size.layers, memory.h, (size.layers - 1) * H, memory.logits, 0, room)
+    add_product(matrices, 3 * size.layers, memory.passed, 0, memory.logits, 0, room)
 
 
 @jit
@@ -146,10 +168,12 @@ def _prepare(stack: Stack, weights: str) -> _Network:
     E = np.einsum("ve,en->vn", stack.E, first["W"]) + first["b"] if table else stack.E  # einsum: one fixed order
     b = np.concatenate([p["b"][order] for p in stack.layers])
     bn = np.concatenate([p.get("bn", none[0:0].reshape(-1)) for p in stack.layers])
-    size = _Sizes(kind, len(stack.layers), H, stack.E.shape[1], int(table), x_columns, h_first)
+    gains, shifts = (np.concatenate([none[0:0].reshape(-1), *(pair[i] for pair in stack.norms)]) for i in range(2))
+    how = int(stack.residual), int(bool(stack.norms))
+    size = _Sizes(kind, len(stack.layers), H, stack.E.shape[1], int(table), x_columns, h_first, *how)
     E = np.ascontiguousarray(E[:, order] if table else E)
     laid = lay([*map(np.ascontiguousarray, matrices), stack.W], weights)
-    return _Network(size, laid, E.reshape(-1), b, bn, np.array(stack.b))
+    return _Network(size, laid, E.reshape(-1), b, bn, gains, shifts, np.array(stack.b))
 
 
 class _Text:
@@ -160,9 +184,10 @@ class _Text:
             float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat)
         )
         states, width = size.layers * size.hidden, columns(size.kind, size.hidden)[0]
-        h, c, logits, a, reset = (np.zeros(n, np.float32) for n in (states, states, V, width, size.hidden))
+        sizes = (states, states, V, width, *[size.hidden] * 3)
+        h, c, logits, a, reset, total, passed = (np.zeros(n, np.float32) for n in sizes)
         tokens = np.zeros(capacity, np.int32)
-        self.memory = _Memory(h, c, logits, tokens, a, reset, room_for(net.matrices), desk_for(V))
+        self.memory = _Memory(h, c, logits, tokens, a, reset, total, passed, room_for(net.matrices), desk_for(V))
 
 
 def _feed(text: _Text, ids: np.ndarray, logits: np.ndarray | None, threads: int) -> None:

@@ -42,12 +42,14 @@ def _cache_folder() -> str:
 CACHE = _cache_folder()
 
 
-def jit(function: Callable[..., Any], inline: Any = "never") -> Any:
+def jit(function: Callable[..., Any], inline: Any = "never", regroup: bool = False) -> Any:
     """Compile at first use, keep in ``CACHE``, run without the GIL; NaN and infinity keep their meaning.
 
+    ``regroup``: a sum may be made in as many lanes as the processor has, in an order that only the machine decides.
     Arrays are held by whoever calls from Python, so that no function counts references to them (``_nrt``).
     """
-    options: dict[str, Any] = {"nogil": True, "_nrt": False, "fastmath": {"contract"}, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"}
+    options["fastmath"] = {"contract", "reassoc"} if regroup else {"contract"}
     with _kept():
         return numba.njit(cache=bool(CACHE), inline=inline, **options)(function)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnnkit._kernels import reference_ops
 from rnnkit._kernels.numba_jit import jit
+from rnnkit._kernels.numba_norm import layer_norm, layer_norm_backward
 from rnnkit._kernels.numba_team import wake
 
 RULES = {"sgd": 0, "rmsprop": 1, "adam": 2}
@@ -76,4 +77,6 @@ def step(
     _step(RULES[rule], p, g, m, v, mask, *rates, *rest)
 
 
-OPS = reference_ops.OPS._replace(scatter=scatter, step=step, wake=wake)
+OPS = reference_ops.OPS._replace(
+    scatter=scatter, layer_norm=layer_norm, layer_norm_backward=layer_norm_backward, step=step, wake=wake
+)

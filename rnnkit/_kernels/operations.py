@@ -16,6 +16,12 @@ call; ids are intp and within bounds.  A backend's operations are ``OPS``, whose
     IN ``z [N,V]``, ``weight [N]`` in float64 or None (1), ``smooth``: the share of every class; OUT ``losses [N]`` in
     float64: weight·(ln Σ eᶻ − Σ q·z); OUT ``g [N,V]``: scale·weight·(softmax(z) − q), in the memory of z or another,
     or None.  A row of weight 0 is not looked at: loss and gradient are 0.
+``layer_norm(x, gain, shift, y, stats, threads)``
+    IN ``x [N,K]``, ``gain [K]``, ``shift [K]``; OUT ``y [N,K]`` = gain ⊙ (x − mean)/√(var + EPSILON) + shift, mean and
+    variance over each row (Ba et al. 2016); OUT ``stats [N,2]``: mean and 1/√(var + EPSILON) of the rows.
+``layer_norm_backward(x, gain, stats, dy, dx, sums, dgain, dshift, threads)``
+    IN ``dy [N,K]``; OUT ``dx [N,K]``, in the memory of dy or another; INOUT ``dgain``, ``dshift``: added to; ``sums``:
+    scratch ``[PARTS,2,K]``.
 ``step(rule, p, g, m, v, mask, scalars, scale, decay, tiny, clear, threads)``
     One update by the ``rule`` sgd, rmsprop or adam: INOUT ``p``, its moments ``m`` and ``v`` (None where there is
     none); IN ``g``, taken ``scale`` times, and set to zero afterwards if ``clear``; ``decay``: the share that p loses
@@ -37,6 +43,11 @@ import numpy as np
 
 from rnnkit._kernels import choose, module
 
+EPSILON = 1e-5
+"""What layer normalisation adds to the variance: PyTorch's."""
+PARTS = 16
+"""Stretches of rows whose gradients of gain and shift are summed apart: more threads than that have nothing to do."""
+
 
 class Ops(NamedTuple):
     """The operations of one backend (see the module's docstring)."""
@@ -47,6 +58,8 @@ class Ops(NamedTuple):
     gather: Callable[..., None]
     scatter: Callable[..., None]
     softmax_cross_entropy: Callable[..., None]
+    layer_norm: Callable[..., None]
+    layer_norm_backward: Callable[..., None]
     step: Callable[..., None]
     square_sum: Callable[[np.ndarray, int], float]
     wake: Callable[[int], None]

@@ -6,14 +6,11 @@
 # Work is cut into shares whose sums do not depend on who makes them: dense layers by output tiles, losses by rows,
 # vectors by blocks that are added in their order.  So results do not depend on `threads`.
 from cython.parallel cimport parallel
-from libc.math cimport exp, log, sqrt, tanh
+from libc.math cimport exp, log, tanh
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
-
-cdef extern from "math.h" nogil:
-    float sqrtf(float)
 
 cdef extern from "platform.h" nogil:
     enum:
@@ -35,4 +32,6 @@ include "team.pxi"
 include "dense.pxi"
 include "embedding.pxi"
 include "loss.pxi"
+include "norm_row.pxi"
+include "norm.pxi"
 include "optim.pxi"

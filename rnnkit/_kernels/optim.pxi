@@ -7,10 +7,6 @@ cdef enum:
 RULES = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
 
 
-cdef inline real root(real x) noexcept nogil:
-    return <real>sqrt(x) if sizeof(real) == 8 else <real>sqrtf(<float>x)
-
-
 # One step: INOUT p and the moments m and v, IN g.  Scalars are those of the rule (rnnkit/nn/optim.py).
 cdef struct Step:
     int rule, nesterov, clear

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit._kernels.generation import RECENT, TABLE, Generation, Rules, Stack
+from rnnkit._kernels.operations import EPSILON
 from rnnkit._kernels.quantization import LARGEST, to_int8
 from rnnkit._kernels.reference import candidate, shares, sigmoid
 
@@ -62,6 +63,12 @@ def _step(variant: str, H: int, p: Any, ax: np.ndarray, states: list[np.ndarray]
     return [(1 - z) * np.tanh(ax[2 * H :] + q) + z * h]
 
 
+def normalised(u: np.ndarray, gain: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Layer normalisation of one vector."""
+    d = u - u.mean()
+    return d / np.sqrt((d * d).mean() + np.float32(EPSILON)) * gain + shift
+
+
 class _Weights:
     def __init__(self, stack: Stack, weights: str) -> None:
         self.stack = stack
@@ -99,11 +106,14 @@ def _read(text: _Text, token: int) -> None:
     w = text.weights
     text.tokens.append(token)
     ax = w.enter(token)
+    u = passed = np.zeros(w.hidden, np.float32)
     for n, p in enumerate(w.stack.layers):
         if n > 0:
-            ax = w.times_W[n](text.states[n - 1][0]) + p["b"]
+            ax = w.times_W[n](passed) + p["b"]
         text.states[n] = _step(w.stack.variant, w.hidden, p, ax, text.states[n], w.times_R[n])
-    text.logits = w.times_out(text.states[-1][0]) + w.stack.b
+        u = text.states[n][0] + u if w.stack.residual else text.states[n][0]
+        passed = normalised(u, *w.stack.norms[n]) if w.stack.norms else u
+    text.logits = w.times_out(passed) + w.stack.b
 
 
 # -- drawing -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit._kernels.operations import Ops
+from rnnkit._kernels.operations import EPSILON, Ops
 
 BLOCK = 32768
 """Elements of the flat vectors treated at a time: four float32 vectors and the scratch take 640 KiB."""
@@ -109,6 +109,41 @@ def _chunks(rows: int, K: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
+# -- layer normalisation -----------------------------------------------------------------------
+
+
+def layer_norm(
+    x: np.ndarray, gain: np.ndarray, shift: np.ndarray, y: np.ndarray, stats: np.ndarray, threads: int
+) -> None:
+    stats[:, 0] = x.mean(axis=1)
+    np.subtract(x, stats[:, :1], out=y)
+    stats[:, 1] = 1 / np.sqrt(np.einsum("nk,nk->n", y, y) / x.shape[1] + EPSILON)
+    y *= stats[:, 1:]
+    y *= gain
+    y += shift
+
+
+def layer_norm_backward(
+    x: np.ndarray,
+    gain: np.ndarray,
+    stats: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    sums: np.ndarray,
+    dgain: np.ndarray,
+    dshift: np.ndarray,
+    threads: int,
+) -> None:
+    hat = (x - stats[:, :1]) * stats[:, 1:]
+    dgain += (dy * hat).sum(axis=0)
+    dshift += dy.sum(axis=0)
+    np.multiply(dy, gain, out=dx)
+    hat *= (dx * hat).mean(axis=1, keepdims=True)
+    hat += dx.mean(axis=1, keepdims=True)
+    dx -= hat
+    dx *= stats[:, 1:]
+
+
 # -- optimisers and the norm --------------------------------------------------------------------
 
 
@@ -176,4 +211,7 @@ def wake(threads: int) -> None:
     """There are none."""
 
 
-OPS = Ops(dense, dense_forward, dense_backward, gather, scatter, softmax_cross_entropy, step, square_sum, wake)
+OPS = Ops(
+    dense, dense_forward, dense_backward, gather, scatter, softmax_cross_entropy, layer_norm, layer_norm_backward, step,
+    square_sum, wake,
+)  # fmt: skip

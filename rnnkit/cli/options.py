@@ -237,6 +237,21 @@ shaping = combined(
     ),
     _flag("reset", click.Choice(values_of("reset")), "Reset gate of the gru: after (default) or before h·R."),
     _flag("embedding", int, "Width of the vectors that stand for symbols of a text."),
+    click.option(
+        "--tied/--untied",
+        default=None,
+        help="Share the vectors of the symbols with the weights of the output, or not (default).",
+    ),
+    click.option(
+        "--norm/--no-norm",
+        default=None,
+        help="Layer normalisation after each recurrent layer of a text, or none (default).",
+    ),
+    click.option(
+        "--residual/--no-residual",
+        default=None,
+        help="Add to each recurrent layer of a text what it read, from the second on, or not (default).",
+    ),
     _flag("init", FromTable("rnnkit.nn.initializers:INITIALIZERS"), "Initialiser of the weights, such as he_normal."),
     _flag("context", int, "Steps that the network sees: points before a forecast, tokens per piece of text."),
     _flag("horizon", int, "Steps to forecast; by default one season where that is usual."),

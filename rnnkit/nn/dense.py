@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.cells import Param
 from rnnkit.errors import UsageError
-from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.layer import Layer, State, check_shape, later
 from rnnkit.nn.memory import Footprint
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens
@@ -39,7 +39,11 @@ def activate_back(name: str, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 @dataclass(eq=False)
 class Dense(Layer):
-    """``y = activation(x W + b)`` over the last axis, ``x [..., inputs] -> y [..., outputs]``."""
+    """``y = activation(x W + b)`` over the last axis, ``x [..., inputs] -> y [..., outputs]``.
+
+    ``tied`` is the full name of a table ``[outputs, inputs]`` in the same network, an embedding's, whose transpose W
+    then is (Press & Wolf 2017): one array, to which both layers add their gradients.
+    """
 
     kind: ClassVar[str] = "dense"
 
@@ -48,6 +52,7 @@ class Dense(Layer):
     activation: str = "linear"
     init_name: str = "xavier_uniform"
     bias_init: str = "zeros"
+    tied: str = later("")
 
     def __post_init__(self) -> None:
         if self.inputs < 1 or self.outputs < 1:
@@ -55,11 +60,12 @@ class Dense(Layer):
         if self.activation not in ACTIVATIONS:
             raise UsageError(f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
         self._prepared: tuple[Any, ...] = (None, -1, None, None)  # parameters, version, engine, weights
+        self._W: np.ndarray | None = None  # of a tied table, as the operations want it
 
     def params(self) -> tuple[Param, ...]:
         fan = (self.inputs, self.outputs)
         return (
-            Param("W", fan, self.init_name, True, 1, fan),
+            Param("W", fan, self.init_name, True, 1, fan, tied=self.tied, transposed=bool(self.tied)),
             Param("b", (self.outputs,), self.bias_init, False, 1, fan),
         )
 
@@ -69,8 +75,18 @@ class Dense(Layer):
         key = (parameters, parameters.version, self.engine)
         if self._prepared[:3] != key:
             old = self._prepared[3] if self._prepared[2] is self.engine else None
-            self._prepared = (*key, self.engine.ops.dense(self.p["W"], self.p["b"], old))
+            self._prepared = (*key, self.engine.ops.dense(self._contiguous(), self.p["b"], old))
         return self._prepared[3]
+
+    def _contiguous(self) -> np.ndarray:
+        """W, C-contiguous."""
+        W = self.p["W"]
+        if not self.tied:
+            return W
+        if self._W is None or self._W.dtype != W.dtype:
+            self._W = np.empty(W.shape, W.dtype)
+        self._W[...] = W
+        return self._W
 
     def spares_output(self) -> bool:
         return self.activation == "linear"
@@ -97,14 +113,23 @@ class Dense(Layer):
         check_shape("dy", dy, (*shape[:-1], self.outputs))
         da = activate_back(self.activation, y, dy.reshape(y.shape))
         dx = tape.buffer(self.path, "dx", x.shape, x.dtype) if want_dx else None
-        self.engine.ops.dense_backward(self._weights(), x, da, self.g["W"], self.g["b"], dx, self.engine.threads)
+        dW = self.g["W"]
+        if self.tied:
+            dW = tape.buffer(self.path, "dW", dW.shape, dW.dtype)
+            dW.fill(0)
+        self.engine.ops.dense_backward(self._weights(), x, da, dW, self.g["b"], dx, self.engine.threads)
+        if self.tied:
+            self.g["W"] += dW
         return (None if dx is None else dx.reshape(shape)), None
 
     def memory(self, shape: Any, training: bool = True) -> Footprint:
         y = (*shape[:-1], self.outputs)
         da = 0 if self.activation == "linear" else 2 * self._bytes(*y)
         kept = self._bytes(*y) + (self._bytes(*shape) if training else 0)  # y and dx
-        return Footprint(kept, da if training else 0, 2 * self._bytes(self.inputs, self.outputs), y)
+        size = self._bytes(self.inputs, self.outputs)
+        if self.tied and training:
+            kept += size  # dW
+        return Footprint(kept, da if training else 0, 3 * size if self.tied else 2 * size, y)
 
 
 @dataclass(eq=False)

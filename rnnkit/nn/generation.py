@@ -56,8 +56,10 @@ class Writer:
             return rounded(values, self.weights) if values.ndim == 2 else values
 
         layers = [{name: matrix(value) for name, value in params.items()} for params in recurrent.by_layer()]
-        variant = recurrent.variant
-        return Stack(variant, matrix(embedding.p["E"]), layers, matrix(dense.p["W"]), matrix(dense.p["b"]))
+        W = matrix(dense.p["W"])
+        E = np.ascontiguousarray(W.T) if dense.tied else matrix(embedding.p["E"])  # one table has one rounding
+        norms = [(matrix(recurrent.p[f"norm{n}.gain"]), matrix(recurrent.p[f"norm{n}.shift"])) for n in recurrent.norms]
+        return Stack(recurrent.variant, E, layers, W, matrix(dense.p["b"]), norms, recurrent.residual)
 
     def feed(self, ids: np.ndarray) -> None:
         """Read tokens ``ids [n]``."""

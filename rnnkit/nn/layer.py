@@ -37,6 +37,12 @@ DEPTH = 32
 """Levels that a tree read from a file may have; ours have five."""
 
 
+def later(default: Any) -> Any:
+    """A field of a layer that was added to it later: left out of the description while it has its default, so that
+    such networks are written as they were, and read by the rnnkits of before."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 class Layer:
     """A part of a network; see the module's docstring for its contract."""
 
@@ -155,7 +161,11 @@ class Layer:
         """The tree as JSON-able values; ``layer_from`` reads it back."""
         return {
             "kind": self.kind,
-            **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))},
+            **{
+                f.name: _plain(getattr(self, f.name))
+                for f in dataclasses.fields(typing.cast(Any, self))
+                if not (f.metadata.get("later") and getattr(self, f.name) == f.default)
+            },
         }
 
 

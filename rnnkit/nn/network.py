@@ -119,7 +119,8 @@ def _what(layer: Layer) -> str:
         stack = f" × {layer.layers}" if layer.layers > 1 else ""
         options = "".join(f", {name} {value}" for name, value in layer.options.items())
         both = ", both directions" if layer.bidirectional else ""
-        return f"{layer.cell} {layer.inputs} → {layer.hidden}{stack}{both}{options}"
+        joints = ", residual" * layer.residual + ", layer norm" * layer.norm
+        return f"{layer.cell} {layer.inputs} → {layer.hidden}{stack}{both}{options}{joints}"
     fields = {
         k: v
         for k, v in layer.describe().items()
@@ -127,7 +128,8 @@ def _what(layer: Layer) -> str:
     }
     if {"inputs", "outputs"} <= set(fields):
         extra = "" if fields.get("activation", "linear") == "linear" else f", {fields['activation']}"
-        return f"{fields['inputs']} → {fields['outputs']}{extra}"
+        tied = f", weights of {fields['tied']}" if fields.get("tied") else ""
+        return f"{fields['inputs']} → {fields['outputs']}{extra}{tied}"
     return ", ".join(f"{k} {v}" for k, v in fields.items())
 
 

@@ -26,8 +26,12 @@ class Entry(NamedTuple):
 class Parameters:
     """``values`` and ``grads`` are flat vectors of ``dtype``; names are paths in the layer tree.
 
+    A tied parameter is a view of another one and has no numbers of its own: it is in no list of names, is counted,
+    decayed and stored with that other, and its gradient adds to that of the other.
+
     Whoever changes ``values`` in place calls ``touch`` afterwards, so that packed copies of
-    the weights are made again. ``UsageError`` for a ``dtype`` other than float32 and float64.
+    the weights are made again. ``UsageError`` for a ``dtype`` other than float32 and float64, and for a parameter tied
+    to what is not there or does not fit.
     """
 
     def __init__(self, declared: dict[str, Param], dtype: Any = np.float32) -> None:
@@ -43,7 +47,15 @@ class Parameters:
             if not param.tied:
                 self.entries[name] = Entry(size, param.shape, param.decay)
                 size += self.entries[name].size
-        self._tied = {name: param.tied for name, param in declared.items() if param.tied}
+        self.tied = {name: param for name, param in declared.items() if param.tied}
+        for name, param in self.tied.items():
+            shape = param.shape[::-1] if param.transposed else param.shape
+            target = self.entries.get(param.tied)
+            if target is None or target.shape != shape:
+                found = "none" if target is None else f"one of {list(target.shape)}"
+                raise UsageError(
+                    f"{name} needs a parameter {param.tied} of shape {list(shape)} to share, found {found}"
+                )
         self.values = np.zeros(size, dtype)
         self.grads = np.zeros(size, dtype)
         self.version = 0
@@ -55,8 +67,10 @@ class Parameters:
         return self.values.size
 
     def _view(self, flat: np.ndarray, name: str) -> np.ndarray:
-        entry = self.entries[self._tied.get(name, name)]
-        return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
+        tied = self.tied.get(name)
+        entry = self.entries[tied.tied if tied else name]
+        view = flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
+        return view.T if tied and tied.transposed else view
 
     def value(self, name: str) -> np.ndarray:
         """The parameter called ``name``: a view of the flat vector."""
@@ -65,6 +79,11 @@ class Parameters:
     def grad(self, name: str) -> np.ndarray:
         """Its gradient: a view, added to by ``backward``."""
         return self._view(self.grads, name)
+
+    @property
+    def turned(self) -> set[str]:
+        """Parameters of which others are the transpose."""
+        return {param.tied for param in self.tied.values() if param.transposed}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by name, as views."""

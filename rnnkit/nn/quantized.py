@@ -1,12 +1,12 @@
 """The arrays of a network in fewer bits, as a model file keeps them.
 
 Matrices in bfloat16 are arrays of uint16 (their bits), in int8 arrays of int8 with the float32 scales of their columns
-beside them under the name ``scale.NAME``; vectors, which are few, stay in float32.
+``[N]``, or of their rows ``[K,1]``, beside them under the name ``scale.NAME``; vectors, which are few, stay in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -19,14 +19,20 @@ SCALE = "scale."
 """What the names of scales begin with."""
 
 
-def shrink(arrays: Mapping[str, np.ndarray], weights: str) -> dict[str, np.ndarray]:
-    """Float32 arrays with every matrix in the form ``weights``."""
+def shrink(arrays: Mapping[str, np.ndarray], weights: str, turned: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Float32 arrays with every matrix in the form ``weights``; int8 scales those named ``turned`` by row.
+
+    Those are tables that a product reads transposed, with a scale for each of its columns (``Parameters.turned``).
+    """
     found: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         if array.ndim != 2 or weights == "float32":
             found[name] = array
         elif weights == "bfloat16":
             found[name] = to_bfloat16(array)
+        elif name in turned:
+            numbers, scale = to_int8(array.T)
+            found[name], found[SCALE + name] = np.ascontiguousarray(numbers.T), scale[:, None]
         else:
             found[name], found[SCALE + name] = to_int8(array)
     return found
@@ -42,7 +48,8 @@ def widen(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]
             continue
         if array.dtype == np.int8:
             scale = scales.pop(SCALE + name, None)
-            if array.ndim != 2 or scale is None or scale.dtype != np.float32 or scale.shape != array.shape[1:]:
+            fits = scale is not None and scale.dtype == np.float32 and array.ndim == 2
+            if scale is None or not fits or scale.shape not in (array.shape[1:], (len(array), 1)):
                 was = "none" if scale is None else f"{scale.dtype} {list(scale.shape)}"
                 raise ModelFileError(
                     f"an int8 matrix {name} needs one float32 scale per column, found {was} for "

@@ -14,27 +14,14 @@ from rnnkit._kernels import PRECISIONS, Kernels
 from rnnkit.cells import Cell, Param, get_cell
 from rnnkit.errors import UsageError
 from rnnkit.nn import threads as threads_
-from rnnkit.nn.layer import Layer, State, check_shape
+from rnnkit.nn.engine import Engine
+from rnnkit.nn.joints import Norm, joint_bytes, norm_params
+from rnnkit.nn.layer import Layer, State, check_shape, later
 from rnnkit.nn.memory import Footprint, check_recompute, recompute_steps, traced
-from rnnkit.nn.parameters import Parameters
 from rnnkit.nn.passes import Pass, Sizes, piece_steps, unit_steps
+from rnnkit.nn.prepared import Prepared
 from rnnkit.nn.tape import Tape
 from rnnkit.nn.tokens import Tokens, table_pays
-
-
-@dataclass
-class _Prepared:
-    """Weights packed for one version of the parameters, by what they were packed from."""
-
-    parameters: Parameters | None = None
-    version: int = -1
-    weights: dict[tuple[str, int], tuple[Any, np.ndarray | None]] = dataclasses.field(default_factory=dict)
-
-    def current(self, parameters: Parameters) -> _Prepared:
-        """This, or an empty one where the parameters changed."""
-        if self.parameters is parameters and self.version == parameters.version:
-            return self
-        return _Prepared(parameters, parameters.version)
 
 
 @dataclass(eq=False)
@@ -46,6 +33,9 @@ class Recurrent(Layer):
     ``dropout`` masks what passes from one layer to the next and ``recurrent_dropout`` the h that
     enters h·R, both with one mask per sequence (Gal & Ghahramani 2016). Rows may differ in length
     (``Tape.begin(lengths=...)``): states past a row's end repeat its last one and carry no gradient.
+
+    Level l hands on u_l: its h_l, with ``residual`` from the second level on h_l + u_{l−1}. With ``norm`` the next
+    level reads u_l layer-normalised, and so does whoever reads y (``nn.joints``).
 
     Raises ``UsageError`` for sizes, rates and options that make no sense.
 
@@ -68,6 +58,8 @@ class Recurrent(Layer):
     weight_init: str = "xavier_uniform"
     recurrent_init: str = "orthogonal"
     forget_bias: float = 1.0
+    norm: bool = later(False)
+    residual: bool = later(False)
 
     def __post_init__(self) -> None:
         for name in ("inputs", "hidden", "layers"):
@@ -88,7 +80,7 @@ class Recurrent(Layer):
         self.recompute: int | str = "auto"
         self.precision = "float32"
         self._kernels: Kernels | None = None
-        self._prepared = _Prepared()
+        self._prepared = Prepared()
 
     def configure(
         self,
@@ -108,7 +100,8 @@ class Recurrent(Layer):
             raise UsageError(f"--precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
         self.backend, self.threads = backend, threads_.resolve(threads)
         self.recompute, self.precision = check_recompute(recompute), precision
-        self._kernels, self._prepared = None, _Prepared()
+        self._kernels, self._prepared = None, Prepared()
+        vars(self)["engine"] = Engine(backend, self.threads)
         if precision != "float32":  # backend and processor are asked before any work is done
             shapes = {param.name: param.shape for param in self._cell.params(1, 1, self.options)}
             self._loaded().prepare({n: np.zeros(shape, np.float32) for n, shape in shapes.items()}, precision=precision)
@@ -154,11 +147,21 @@ class Recurrent(Layer):
                     for gate, value in zip(self._cell.gates, param.constants, strict=False)
                 )
                 declared.append(dataclasses.replace(param, name=prefix + param.name, init=init, constants=constants))
+        for number in self.norms:
+            declared.extend(norm_params(number, self.outputs))
         return tuple(declared)
+
+    @property
+    def norms(self) -> range:
+        """Numbers of the layer norms: that with number l stands before level l, or after the last."""
+        return range(1, self.layers + 1) if self.norm else range(0)
+
+    def _norm(self, number: int) -> Norm:
+        return Norm(self.path, number, self.p, self.g, self.engine)
 
     def count_params(self) -> int:
         each = sum(not param.tied for param in self._cell.params(1, 1, self.options))
-        return self.layers * len(self.directions) * each
+        return self.layers * len(self.directions) * each + 2 * len(self.norms)
 
     def zero_state(self, rows: int) -> tuple[np.ndarray, ...]:
         """A state of zeros for ``rows`` sequences."""
@@ -233,13 +236,16 @@ class Recurrent(Layer):
         weights = self._weights(x.table if isinstance(x, Tokens) else None)
         final = tuple(map(np.empty_like, state))
         y: np.ndarray = x.ids if isinstance(x, Tokens) else x
-        levels: list[tuple[list[Pass], np.ndarray | None]] = []
+        u = y
+        levels: list[tuple[list[Pass], np.ndarray | None, np.ndarray]] = []
         for level in range(self.layers):
-            between = None
+            between, below = None, u
+            if level and self.norm:
+                y = self._norm(level).forward(u, tape)
             if level and self.dropout and tape.training:
                 owner = f"{self.path}/l{level}."
                 between = tape.mask(f"{owner}dropout", B, self.outputs, self.dropout, dtype)
-                y = np.multiply(y, between, out=tape.buffer(owner, "in", y.shape, dtype))
+                y = np.multiply(y, between, out=y if self.norm else tape.buffer(owner, "in", y.shape, dtype))
             passes = [self._pass(k, y, weights[k], 0 if level else symbols, tape) for k in self._of(level)]
             calls = [
                 partial(walk.forward, [s[k] for s in state], [s[k] for s in final])
@@ -253,8 +259,14 @@ class Recurrent(Layer):
             if self.bidirectional:
                 y = tape.buffer(f"{self.path}/l{level}r.", "y", (T, B, self.outputs), dtype)
                 np.concatenate([walk.outputs for walk in passes], axis=2, out=y)
-            levels.append((passes, between))
-        tape.push(self, y.shape, levels, x.grad if isinstance(x, Tokens) else None)
+            if level and self.residual:
+                total = y if self.bidirectional else tape.buffer(f"{self.path}/l{level}.", "u", y.shape, dtype)
+                y = np.add(y, below, out=total)
+            u = y
+            levels.append((passes, between, below))
+        if self.norm:
+            y = self._norm(self.layers).forward(u, tape)
+        tape.push(self, y.shape, levels, u, x.grad if isinstance(x, Tokens) else None)
         return y, final
 
     def _of(self, level: int) -> range:
@@ -303,13 +315,15 @@ class Recurrent(Layer):
 
         The gradient of tokens is added to their table's; x has none then.
         """
-        shape, levels, dtable = tape.pop(self)
+        shape, levels, u, dtable = tape.pop(self)
         dtype = self.bound().values.dtype
         dy = np.ascontiguousarray(dy, dtype=dtype)
         check_shape("dy", dy, shape)
         dfirst = self._check_state("a dstate", dstate, shape[1])
+        if self.norm:
+            dy = self._norm(self.layers).last_backward(u, dy, tape)
         for level in reversed(range(self.layers)):
-            passes, between = levels[level]
+            passes, between, below = levels[level]
             calls, parts, table = [], [], None
             for n, (k, walk) in enumerate(zip(self._of(level), passes, strict=True)):
                 prefix = self._passes[k][2]
@@ -335,13 +349,16 @@ class Recurrent(Layer):
             for part in parts[1:]:  # the level below sees what both directions ask of it
                 np.add(parts[0], part, out=parts[0])
             if level:
-                dy = parts[0] if between is None else np.multiply(parts[0], between, out=parts[0])
+                dbelow = parts[0] if between is None else np.multiply(parts[0], between, out=parts[0])
+                if self.norm:
+                    self._norm(level).backward(below, dbelow, tape)
+                dy = np.add(dbelow, dy, out=dbelow) if self.residual else dbelow
         return (parts[0] if parts else None), dfirst
 
     def memory(self, shape: Any, training: bool = True, tokens: Tokens | None = None) -> Footprint:
         """Of ``x`` of that shape, or of tokens of such a table; the kernels' own buffers as they allocate them."""
         (T, B, _), kernels, several = shape, self._loaded(), len(self.directions)
-        self._prepared = _Prepared()
+        self._prepared = Prepared()
         weights: list[Any] = []
         packed = traced(lambda: weights.extend(self._weights(None if tokens is None else tokens.table)))
         kept = 0
@@ -358,6 +375,8 @@ class Recurrent(Layer):
                 kept += self._bytes(T, B, self.hidden) * (2 if training else 1)
             if training and not (tokens is not None and level == 0):
                 kept += self._bytes(T, B, self.outputs if level else self.inputs)
-            if training and level and self.dropout:
+            if training and level and self.dropout and not self.norm:
                 kept += self._bytes(T, B, self.outputs) // several
+        sums = self.layers - 1 if self.residual and not self.bidirectional else 0
+        kept += joint_bytes(len(self.norms), sums, T * B, self.outputs, self._bytes(1), training)
         return Footprint(kept, 0, packed, (T, B, self.outputs))

@@ -7,6 +7,15 @@ from rnnkit.nn import Chain, Dense, Dropout, Embedding, Network, Recurrent
 from rnnkit.tasks.options import TrainOptions
 
 
+def table_init(options: TrainOptions) -> str:
+    """How the vectors of the symbols begin.
+
+    A table that is the output's weights too meets an h of length √H where that is normalised: with N(0, 1) its logits
+    would begin at a deviation of √H, with U(−1/√H, 1/√H) at 0.6. Where h is not, N(0, 1) does as well as apart.
+    """
+    return "uniform" if options.tied and options.norm else "normal"
+
+
 def network_of(options: TrainOptions, vocabulary: int) -> Network:
     """Logits ``[T,B,V]`` of the next token from ids ``[T,B]``, by resolved options; ``vocabulary`` is V."""
     o = options
@@ -24,13 +33,15 @@ def network_of(options: TrainOptions, vocabulary: int) -> Network:
         options=get_cell(o.cell).complete(o.cell_options()),
         weight_init=o.init or "uniform",
         recurrent_init=o.init or ("orthogonal" if o.cell == "rnn" else "uniform"),
+        norm=o.norm,
+        residual=o.residual,
         forget_bias=0.0,  # with short cuts of carried state, 1 was worse by 0.045 nats on small texts
     )
     parts = (
-        Embedding(vocabulary, o.embedding),
+        Embedding(vocabulary, o.embedding, table_init(o)),
         Dropout(o.dropout / 4),
         recurrent,
         Dropout(o.dropout),
-        Dense(o.hidden, vocabulary),
+        Dense(o.hidden, vocabulary, tied="0.E" if o.tied else ""),
     )
     return Network(Chain(parts), seed=o.seed).configure(o.backend, o.threads, o.recompute, o.precision)

@@ -31,6 +31,12 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
             f"by are held out, found {tokens}; give a longer text"
         )
     hidden = options.hidden or (128 if tokens < 20_000 else 256)
+    embedding = options.embedding or (hidden if options.tied else min(64, vocabulary, hidden))
+    if options.tied and embedding != hidden:
+        raise UsageError(
+            f"--tied shares the vectors of the symbols with the output, so that --embedding is --hidden, {hidden}, "
+            f"not {embedding}; leave --embedding out, or give --untied"
+        )
     context = options.context or 32
     batch = options.batch or max(1, min(16 if tokens < 200_000 else 32, LOGITS // (context * vocabulary)))
     rows = min(batch, (tokens - 1) // 2)
@@ -47,7 +53,7 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
     lr = options.lr or {"adamw": peak, "adam": peak, "rmsprop": peak / 4}.get(options.optimizer, 0.5)
     return msgspec.structs.replace(
         options, task="language", hidden=hidden, batch=batch, context=context, steps=steps, epochs=None, lr=lr,
-        dropout=dropout, layers=options.layers or 1, embedding=options.embedding or min(64, vocabulary, hidden),
+        dropout=dropout, layers=options.layers or 1, embedding=embedding,
     )  # fmt: skip
 
 

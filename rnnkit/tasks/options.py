@@ -22,7 +22,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         *("horizon", "season", "time", "target", "id", "past", "future", "static"),
         *("gaps", "output", "decode", "members"),
     ),
-    "language": ("embedding", "level", "strip_frontmatter", "encoding"),
+    "language": ("embedding", "tied", "norm", "residual", "level", "strip_frontmatter", "encoding"),
 }
 """Settings that mean something to one task alone."""
 
@@ -46,6 +46,9 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     activation: str | None = None
     reset: str | None = None
     embedding: int | None = None
+    tied: bool | None = None  # None: no
+    norm: bool = False
+    residual: bool = False
     # data
     context: int | None = None
     horizon: int | None = None
