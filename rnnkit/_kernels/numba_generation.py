@@ -154,8 +154,9 @@ class _Text:
         size, V = net.size, len(net.out)
         self.net, self.count = net, 0
         self.rules = Rules(
-            float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat)
-        )
+            float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat),
+            float(rules.min_p),
+        )  # fmt: skip
         states, width = size.layers * size.hidden, columns(size.kind, size.hidden)[0]
         h, c, logits, a, reset = (np.zeros(n, np.float32) for n in (states, states, V, width, size.hidden))
         tokens = np.zeros(capacity, np.int32)
