@@ -83,7 +83,13 @@ def test_equals_the_network(backend, variant, make, rng):
         logits, state = network.forward(np.array([[token]]), state, tape.begin())
 
 
-EACH = [Rules(0.0), Rules(1.0, 3), Rules(1.0, 0, 0.5), Rules(0.5, 0, 1.0, 2.0), *(Rules(1.3, min_p=p) for p in (0.3, 1))]
+EACH = [
+    Rules(0.0),
+    Rules(1.0, 3),
+    Rules(1.0, 0, 0.5),
+    Rules(0.5, 0, 1.0, 2.0),
+    *(Rules(1.3, min_p=p) for p in (0.3, 1)),
+]
 
 
 @pytest.mark.parametrize("rules", [FREE, ALL, *EACH, Rules(2.0, 8, 0.7, min_p=0.4)])

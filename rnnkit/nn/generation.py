@@ -50,17 +50,12 @@ class Writer:
         self.rules = rules or Rules()
         self._kernels = generation.load(recurrent.backend)
         self._prepared = self._kernels.prepare(self._stack(embedding, recurrent, dense), self.weights)
-        self.begin(capacity)
-
-    def begin(self, capacity: int) -> None:
-        """A new text with room for so many tokens."""
         self._text = self._kernels.begin(self._prepared, capacity, self.rules)
 
-    def beside(self, capacity: int, threads: int) -> Writer:
-        """A writer of another text with the same weights and rules, on ``threads``; both may write at the same time."""
+    def another(self, capacity: int) -> Writer:
+        """A writer of another text with the same rules, and with the same weights, which are prepared once."""
         other = copy.copy(self)
-        other._pace = Pace(threads)
-        other.begin(capacity)
+        other._text = self._kernels.begin(self._prepared, capacity, self.rules)
         return other
 
     def _stack(self, embedding: Embedding, recurrent: Recurrent, dense: Dense) -> Stack:
