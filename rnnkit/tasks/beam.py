@@ -38,11 +38,6 @@ class _Line:
         self.text += self.ending.push(self.decoder.flush()) + self.ending.rest()
         return self
 
-    @property
-    def mean(self) -> float:
-        """Log-probability per token: a long line is no worse for being long."""
-        return self.total / max(1, len(self.tokens))
-
 
 def likeliest(
     network: Network,
@@ -55,8 +50,8 @@ def likeliest(
     """The continuation of the tokens ``before`` with the highest log-probability per token that a beam of ``width``
     lines finds, in pieces as soon as all lines agree on them.
 
-    All lines go on by one batched step a token. The search is over when ``width`` lines have met their end, or all
-    the length.
+    All lines go on by one batched step a token. The search is over when ``width`` lines have met their end and
+    one of them is better than all that have not, or at the length.
     """
     stepper = Stepper(network)
     logs, known = stepper.read(before), before.tolist() if no_repeat else []
@@ -79,7 +74,7 @@ def likeliest(
                 parents.append(parent)
                 kept.append(line)
         live = kept
-        if not live or len(done) >= width:
+        if not live or (len(done) >= width and max(map(_mean, done)) >= max(map(_mean, live))):
             break
         if count % CHUNK == 0:
             settled = _shared([line.text for line in (*live, *done)])
@@ -88,7 +83,7 @@ def likeliest(
             shown = max(shown, len(settled))
         stepper.reorder(parents)
         logs = stepper.step([line.tokens[-1] for line in live])
-    best = max(done, key=lambda line: line.mean)
+    best = max(done, key=_mean)
     if len(best.text) > shown:
         yield best.text[shown:]
 
@@ -97,6 +92,11 @@ def check_width(width: int) -> None:
     """``UsageError`` for a beam of fewer than one line."""
     if width < 1:
         raise UsageError(f"--beam is a whole number of lines of at least 1, not {width}")
+
+
+def _mean(line: _Line) -> float:
+    """Log-probability per token: a long line is no worse for being long."""
+    return line.total / max(1, len(line.tokens))
 
 
 def _shared(texts: list[str]) -> str:

@@ -144,6 +144,7 @@ class LanguageModel:
     def _read(self, seed: str) -> np.ndarray:
         """The tokens to go on from."""
         seed = seed or self._nothing
+        seed = seed[:-1] if self._begins_a_word(seed) else seed
         if seed.endswith(("'", "’")) and tokens(seed + "a")[-1] == "a":  # l' is a token only before a letter
             return self.vocabulary.encode(seed + "a")[: -len(self.vocabulary.encode("a"))]
         return self.vocabulary.encode(seed)
@@ -156,7 +157,13 @@ class LanguageModel:
     def _after(self, seed: str, pieces: Iterator[str]) -> Iterator[str]:
         if seed:
             yield seed
+        first = next(pieces, "")
+        yield from filter(None, [first.removeprefix(" ") if self._begins_a_word(seed) else first])
         yield from pieces
+
+    def _begins_a_word(self, seed: str) -> bool:
+        """Whether a text ends with a blank that belongs to the token after it."""
+        return self.vocabulary.level not in ("char", "byte") and seed.endswith(" ") and bool(seed.strip())
 
     def evaluate(self, source: Source, **options: Any) -> dict[str, Any]:
         """Nats and bits per character of a whole text; the verdict is on its second half, which an n-gram model of its

@@ -19,7 +19,7 @@ import numpy as np
 from rnnkit.data.vocabulary import Decoder, Vocabulary, tokens
 from rnnkit.errors import UsageError
 from rnnkit.nn import Network
-from rnnkit.nn.stepper import Stepper, log_probabilities
+from rnnkit.nn.stepper import Stepper
 
 DEPTH = 40
 """Tokens of a word at most, the blank before it and four bytes in halves after it included."""
@@ -133,7 +133,7 @@ def next_words(
     logs = stepper.read(encode(text))
     if begun or text[-1:].isalnum():
         logs[:, ~speller.blank if begun else speller.goes_on] = -np.inf
-        logs = log_probabilities(logs)
+        logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
     for _ in range(DEPTH):
         children: list[tuple[int, int, _Beginning]] = []
         floor = found.floor()
@@ -158,7 +158,7 @@ def next_words(
             break
         live = [child for _, _, child in children]
         stepper.reorder([row for row, _, _ in children])
-        logs = stepper.step([token for _, token, _ in children]))
+        logs = stepper.step([token for _, token, _ in children])
     return found.best()
 
 
@@ -177,7 +177,8 @@ def _whole(text: str, last: str) -> str | None:
     if not blanks and last.isalnum() and (first.isalnum() or first in APOSTROPHES):
         return None  # the last word would not have been whole
     if not first.isalnum():
-        return blanks + first if unicodedata.category(first) == "So" else None  # a fish is a word, a comma is none
+        # a fish is a word, a comma is none, nor is a piece of a character
+        return blanks + first if unicodedata.category(first) == "So" and first != "\ufffd" else None
     cut = tokens(word)
     if len(cut) == 1 or (len(cut) == 2 and cut[1] in APOSTROPHES):
         return ""
