@@ -41,7 +41,7 @@ class Lines(click.ParamType):
         "rnnkit generate runs/chat --temperature 0.3 --repetition-penalty 1.2 --no-repeat 12",
         'rnnkit generate runs/chat --seed "Le chat mange une" --beam 8 --stop .',
         'echo "Le chat" | rnnkit generate runs/chat --seed - --json',
-        "rnnkit generate runs/chat --lines --length 20 < seeds.txt",
+        'echo "Le chat" | rnnkit generate runs/chat --lines -n 2 --length 20',
         'rnnkit generate runs/chat --seed "Le chat" --interactive',
     )
 )

@@ -37,7 +37,7 @@ class Levels(click.ParamType):
         "rnnkit predict runs/energy --template next.csv",
         "rnnkit predict runs/energy - < energy.csv",
         'rnnkit predict runs/chat "Le chat mange une" --top 5',
-        "rnnkit predict runs/chat beginnings.txt -o words.csv",
+        'echo "Le chat mange un" | rnnkit predict runs/chat - -o words.csv',
         "tail -f energy.csv | rnnkit predict runs/energy -",
         "tail -n +1 -f energy.csv | rnnkit predict runs/energy - --anomaly 99.9 --json",
     )
