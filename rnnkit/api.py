@@ -23,6 +23,7 @@ from rnnkit.training import train as _train
 
 if TYPE_CHECKING:
     from rnnkit.tasks.forecast_model import ForecastModel
+    from rnnkit.tasks.language_model import LanguageModel
 
 RUNS = Path("runs")
 """Where runs go, and are looked for, when nothing else is said."""
@@ -202,6 +203,15 @@ def template(model: Model, data: Any = None, *, horizon: int | None = None) -> d
     return _forecaster(model).template(data, horizon=horizon)
 
 
+def language(model: Model) -> LanguageModel:
+    """The model, which writes text; ``UsageError`` for a model of another task."""
+    from rnnkit.tasks.language_model import LanguageModel
+
+    if not isinstance(model, LanguageModel):
+        raise UsageError(f"this run is of the task {model.task} and generates no text; name a language run")
+    return model
+
+
 def _forecaster(model: Model) -> ForecastModel:
     from rnnkit.tasks.forecast_model import ForecastModel
 
@@ -344,6 +354,7 @@ __all__ = [
     "CONFIG",
     "RUNS",
     "check",
+    "language",
     "load",
     "make_options",
     "newest",

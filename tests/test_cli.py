@@ -475,8 +475,10 @@ def test_generate_starts_with_the_seed(here, seed):
 
 def test_generate_json_and_standard_input(here):
     found = json.loads(ok("generate", "runs/chat", "--seed", "-", "--length", 9, "--json", input="Le chat\n").stdout)
-    assert (found["schema"], found["run"], found["seed"], found["rng"]) == (1, "runs/chat", "Le chat", 0)
-    assert found["text"].startswith("Le chat")
+    assert (found["schema"], found["run"], found["rng"]) == (1, "runs/chat", 0)
+    (entry,) = found["texts"]
+    assert entry["seed"] == "Le chat"
+    assert entry["text"].startswith("Le chat")
 
 
 def test_generate_shows_control_characters(here):

@@ -26,7 +26,7 @@ from rnnkit.tasks.sampling import Sampler
 
 TOLERANCE = {"float32": 1e-5, "bfloat16": 1e-5, "int8": 0.02}  # int8: a last bit may tip a number to the next
 FREE = Rules(1.0)
-ALL = Rules(0.7, 12, 0.9, 1.3, 3)
+ALL = Rules(0.7, 12, 0.9, 1.3, 3, 0.02)
 
 
 @pytest.fixture
@@ -83,7 +83,16 @@ def test_equals_the_network(backend, variant, make, rng):
         logits, state = network.forward(np.array([[token]]), state, tape.begin())
 
 
-@pytest.mark.parametrize("rules", [FREE, ALL, Rules(0.0), Rules(1.0, 3), Rules(1.0, 0, 0.5), Rules(0.5, 0, 1.0, 2.0)])
+EACH = [
+    Rules(0.0),
+    Rules(1.0, 3),
+    Rules(1.0, 0, 0.5),
+    Rules(0.5, 0, 1.0, 2.0),
+    *(Rules(1.3, min_p=p) for p in (0.3, 1)),
+]
+
+
+@pytest.mark.parametrize("rules", [FREE, ALL, *EACH, Rules(2.0, 8, 0.7, min_p=0.4)])
 def test_draws_what_the_definition_draws(backend, variant, make, rng, rules):
     network, ids = make(variant), rng.integers(0, 30, 40)
     np.testing.assert_array_equal(
@@ -174,6 +183,24 @@ def test_the_penalty_looks_back_and_counts_once():
     assert draw(logits, 0.5, cold, [0, 0, 0]) == 1
     assert draw(logits, 0.5, cold, [0, *[3] * RECENT]) == 0
     assert draw(np.array([-1.0, -1.5], np.float32), 0.5, cold, [0]) == 1  # below 0 it multiplies
+
+
+def test_min_p_is_relative_to_the_likeliest_and_comes_last():
+    logits = np.log(np.array([0.4, 0.3, 0.2, 0.1], np.float32))
+    uniforms = np.linspace(0, 0.999, 200)
+
+    def drawn(rules):
+        return {draw(logits, u, rules, []) for u in uniforms}
+
+    assert drawn(Rules(1.0, min_p=0.4)) == {0, 1, 2}
+    assert drawn(Rules(1.0, min_p=0.6)) == {0, 1}
+    assert drawn(Rules(1.0, min_p=1)) == {0}
+    assert drawn(Rules(0.5, min_p=0.4)) == {0, 1}  # of the probabilities at that temperature: 1, 0.56, 0.25, 0.06
+    assert drawn(Rules(1.0, top_k=2, min_p=0.1)) == {0, 1}
+    # top-p counts what min-p takes out as well: 0.4 + 0.3 + 0.2 hold 0.8 of all, though min-p leaves only two
+    assert drawn(Rules(1.0, top_p=0.8, min_p=0.6)) == {0, 1}
+    share = np.mean([draw(logits, u, Rules(1.0, min_p=0.6), []) == 0 for u in uniforms])
+    assert share == pytest.approx(4 / 7, abs=0.01)
 
 
 def test_banned_are_those_that_followed_the_same_tokens():

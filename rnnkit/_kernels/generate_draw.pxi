@@ -1,4 +1,4 @@
-# Drawing a token from the logits: penalty, runs that may not come again, temperature, top-k, top-p.
+# Drawing a token from the logits: penalty, runs that may not come again, temperature, top-k, top-p, min-p.
 
 cdef enum:
     RECENT = 64  # tokens back that the penalty looks
@@ -193,6 +193,7 @@ cdef int32_t draw(const Run* r, Own* own, Py_ssize_t count, double uniform) noex
     for i from 0 <= i < r.net.Vg by LANES:
         for l in range(LANES):
             z[i + l] = exp_((z[i + l] - top) * heat)
+            z[i + l] = z[i + l] if z[i + l] >= r.rules.min_p else 0  # the likeliest has 1
     for i in range(V):
         total += z[i]
     for i in range(V):

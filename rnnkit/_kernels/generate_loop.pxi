@@ -169,7 +169,7 @@ cdef class Text:
         self.heads = np.full(1 << max(4, int(capacity).bit_length()), -1, np.int32)
         self.scratch = np.zeros(0, np.int8)
         self.count = 0
-        r.temperature, r.top_k, r.top_p, r.penalty, r.no_repeat = rules
+        r.temperature, r.top_k, r.top_p, r.penalty, r.no_repeat, r.min_p = rules
 
     cdef Run start(self, Py_ssize_t n):
         cdef Run r

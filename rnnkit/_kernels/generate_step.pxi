@@ -47,6 +47,7 @@ cdef struct Rules:
     double top_p
     float penalty
     Py_ssize_t no_repeat  # 0: free
+    float min_p  # 0: all
 
 cdef struct Run:  # one call
     const Network* net

@@ -22,8 +22,9 @@ A backend's generation is ``GENERATION``, whose four functions let go of Python'
 How a token is drawn from logits a, in this order: ``penalty`` θ divides a_i > 0 and multiplies a_i ≤ 0 for every token
 among the last ``RECENT`` (Keskar et al. 2019); tokens that would write the same ``no_repeat`` in a row again are out,
 unless that leaves none; temperature 0 takes the likeliest, the lower id where equal; else p = softmax(a / temperature)
-over the ``top_k`` likeliest, then over the fewest likeliest that hold ``top_p`` (Holtzman et al. 2020), and the token
-is the first whose cumulated probability, in the order of ids, is above the uniform number.
+over the ``top_k`` likeliest, then over the fewest likeliest that hold ``top_p`` (Holtzman et al. 2020), then over those
+of them with p_i ≥ ``min_p`` · max p (Nguyen et al. 2024), and the token is the first whose cumulated probability, in
+the order of ids, is above the uniform number.
 
 ``int8`` is an arithmetic of its own: what enters a product is rounded as well, q = rint(v / s) with s = max|v| / 127 of
 the whole vector, sums are whole numbers (so exact, in any order, on any processor), and (Σ q w)·(s · scale) is float32.
@@ -78,6 +79,7 @@ class Rules(NamedTuple):
     top_p: float = 1.0
     penalty: float = 1.0
     no_repeat: int = 0  # 0: free
+    min_p: float = 0.0  # 0: all
 
 
 class Generation(NamedTuple):

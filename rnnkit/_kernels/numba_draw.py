@@ -127,6 +127,7 @@ def draw(logits, uniform, rules, tokens, count, desk):
     if rules.top_k > 0 or rules.top_p < 1:
         _narrow(z, p, desk.heap, rules.top_k, rules.top_p)
     for i in range(V):
+        p[i] = p[i] if p[i] >= rules.min_p else 0.0  # the likeliest has 1
         total += p[i]
     for i in range(V):
         held += p[i]

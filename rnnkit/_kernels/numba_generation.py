@@ -181,8 +181,9 @@ class _Text:
         size, V = net.size, len(net.out)
         self.net, self.count = net, 0
         self.rules = Rules(
-            float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat)
-        )
+            float(rules.temperature), int(rules.top_k), float(rules.top_p), float(rules.penalty), int(rules.no_repeat),
+            float(rules.min_p),
+        )  # fmt: skip
         states, width = size.layers * size.hidden, columns(size.kind, size.hidden)[0]
         sizes = (states, states, V, width, *[size.hidden] * 3)
         h, c, logits, a, reset, total, passed = (np.zeros(n, np.float32) for n in sizes)

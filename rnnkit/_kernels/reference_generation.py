@@ -146,7 +146,8 @@ def draw(logits: np.ndarray, uniform: float, rules: Rules, tokens: list[int]) ->
     p /= p.sum()
     if rules.top_p < 1:
         p[order[int(np.searchsorted(np.cumsum(p[order]), rules.top_p)) + 1 :]] = 0
-        p /= p.sum()
+    p[p < rules.min_p * p.max()] = 0
+    p /= p.sum()
     return int(np.searchsorted(np.cumsum(p), uniform, side="right").clip(0, np.flatnonzero(p)[-1]))
 
 

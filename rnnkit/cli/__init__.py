@@ -16,7 +16,7 @@ from rnnkit.cli.settings import defaults, settable
 COMMANDS: dict[str, str] = {
     "check": "Say what a training would read in DATA, without training.",
     "train": "Train a recurrent network on DATA and keep it in a run's folder.",
-    "predict": "Forecast with a trained run.",
+    "predict": "Forecast with a trained run, or list the next words of a text.",
     "generate": "Write text with a trained run, from the words you give.",
     "evaluate": "Score a trained run on DATA, beside the simple baselines.",
     "quantize": "Keep a run's weights in 8 or 16 bits, and say what it costs.",

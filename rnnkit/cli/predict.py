@@ -10,6 +10,9 @@ import click
 from rnnkit.cli import options
 from rnnkit.errors import UsageError
 
+FORECASTS = ("horizon", "interval", "ids", "template", "follow", "anomaly", "plot")
+"""Options that a language run has no use for."""
+
 
 class Levels(click.ParamType):
     """Percentages separated by commas."""
@@ -33,6 +36,8 @@ class Levels(click.ParamType):
         "rnnkit predict runs/energy --horizon 24 --interval 50,90",
         "rnnkit predict runs/energy --template next.csv",
         "rnnkit predict runs/energy - < energy.csv",
+        'rnnkit predict runs/chat "Le chat mange une" --top 5',
+        'echo "Le chat mange un" | rnnkit predict runs/chat - -o words.csv',
         "tail -f energy.csv | rnnkit predict runs/energy -",
         "tail -n +1 -f energy.csv | rnnkit predict runs/energy - --anomaly 99.9 --json",
     )
@@ -73,12 +78,15 @@ class Levels(click.ParamType):
     metavar="PERCENT",
     help="Following: flag values outside the band that is to hold so many percent (default 99).",
 )
+@click.option("--top", type=int, default=5, metavar="N", help="Of a language run: words to list (default 5).")
 @click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write to FILE; - is stdout, also on a terminal.")
 @options.force
 @options.plot
 @options.running
 @options.as_json
+@click.pass_context
 def predict(
+    ctx: click.Context,
     run: Path,
     data: str | None,
     horizon: int | None,
@@ -87,6 +95,7 @@ def predict(
     template: Path | None,
     follow: bool | None,
     anomaly: float | None,
+    top: int,
     out: Path | None,
     force: bool,
     plot: Path | None,
@@ -94,9 +103,14 @@ def predict(
     backend: str | None,
     json: bool,
 ) -> int:
-    """Forecast with a trained run.
+    """Forecast with a trained run, or list the next words of a text.
 
-    RUN is a run's folder or a model file. The forecast goes on from the end of DATA (- is standard input),
+    RUN is a run's folder or a model file.
+
+    With a language run DATA is the text itself, and the words that are likeliest to follow it are listed with their
+    probabilities. Where DATA names a file that exists, or is -, every line is a text.
+
+    With any other the forecast goes on from the end of DATA (- is standard input),
     or from the end of what the run was trained on. Piped, it is CSV; on a terminal a table and a chart.
 
     DATA may be other series with the columns of the training, the rows that came since the training, or rows to
@@ -111,9 +125,12 @@ def predict(
     anomaly  1 or 0; empty where there is no value, or nothing had been forecast
     """
     from rnnkit import api, outputs, plots
-    from rnnkit.cli import following, forecasts, results
+    from rnnkit.cli import following, forecasts, results, words
 
-    by_row = follow if follow is not None else data == "-" and following.comes_by_and_by()
+    model = api.load(run, backend=backend or "auto", threads=threads or "auto")
+    speaks = model.task == "language"
+    _check_options(ctx, speaks)
+    by_row = follow if follow is not None else not speaks and data == "-" and following.comes_by_and_by()
     if by_row:
         _check_following(data, ids, template, out, plot)
     elif anomaly is not None:
@@ -123,8 +140,10 @@ def predict(
             outputs.ready(file, force)
     if plot is not None:
         plots.ready(plot)
-    model = api.load(run, backend=backend or "auto", threads=threads or "auto")
     results.note_unjudged(model)
+    if speaks:
+        words.show(api.language(model), words.beginnings(data), run, top=top, json=json, out=out)
+        return 0
     wanted = {name: value for name, value in (("horizon", horizon), ("interval", interval)) if value is not None}
     if by_row:
         assert data is not None
@@ -135,6 +154,15 @@ def predict(
     found = model.predict(api.open_source(data), ids=ids, **wanted)
     forecasts.show(found, run, json=json, out=out, plot=plot)
     return 0
+
+
+def _check_options(ctx: click.Context, speaks: bool) -> None:
+    """``UsageError`` for what belongs to the other kind of prediction."""
+    other = FORECASTS if speaks else ("top",)
+    for param in ctx.command.params:
+        if param.name in other and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE:
+            kind, this = ("forecasts", "language model") if speaks else ("a language model", "forecaster")
+            raise UsageError(f"{param.opts[-1]} belongs to {kind}, and this run is a {this}; leave it out")
 
 
 def _check_following(

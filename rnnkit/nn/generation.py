@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from rnnkit._kernels import generation
@@ -47,8 +49,14 @@ class Writer:
         self._pace = Pace(recurrent.threads)
         self.rules = rules or Rules()
         self._kernels = generation.load(recurrent.backend)
-        prepared = self._kernels.prepare(self._stack(embedding, recurrent, dense), self.weights)
-        self._text = self._kernels.begin(prepared, capacity, self.rules)
+        self._prepared = self._kernels.prepare(self._stack(embedding, recurrent, dense), self.weights)
+        self._text = self._kernels.begin(self._prepared, capacity, self.rules)
+
+    def another(self, capacity: int) -> Writer:
+        """A writer of another text with the same rules, and with the same weights, which are prepared once."""
+        other = copy.copy(self)
+        other._text = self._kernels.begin(self._prepared, capacity, self.rules)
+        return other
 
     def _stack(self, embedding: Embedding, recurrent: Recurrent, dense: Dense) -> Stack:
         def matrix(values: np.ndarray) -> np.ndarray:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from rnnkit.data.text import Text, read_text
-from rnnkit.data.vocabulary import Decoder, Vocabulary
+from rnnkit.data.vocabulary import Vocabulary, tokens
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Network
-from rnnkit.nn.generation import Writer, parts_of
-from rnnkit.nn.pace import CHUNK
+from rnnkit.nn.generation import parts_of
 from rnnkit.tasks import Source
+from rnnkit.tasks.beam import check_width, likeliest
+from rnnkit.tasks.ending import Ending
 from rnnkit.tasks.language_score import JUDGED, SELECTED, ngram_nats, per_character, stepwise_nats, text_nats, verdict
-from rnnkit.tasks.sampling import Sampler
+from rnnkit.tasks.next_words import Choice, Speller, next_words
+from rnnkit.tasks.sampling import Sampler, check_no_repeat
+from rnnkit.tasks.writing import Pen
 
 MEASURED, SAMPLE = 100_000, 20_000
 """Most tokens that a measurement one by one reads, and how many make a text to measure by: some seconds each."""
@@ -58,43 +64,106 @@ class LanguageModel:
                 f"{first.size} and {last.outputs}; train again"
             )
 
-    def generate(
+    def generate(self, seed: str = "", *, text: int = 0, **settings: Any) -> Iterator[str]:
+        """The seed and what follows it, in pieces of whole characters as they are drawn; settings as for ``texts``.
+
+        Any seed works: what the vocabulary lacks is spelled in bytes. Another number of ``text`` is another draw by
+        the same ``rng``. Raises ``UsageError`` for settings that make no sense.
+        """
+        return next(self.texts([seed], first=text, **settings))
+
+    def texts(
         self,
-        seed: str = "",
+        seeds: Sequence[str],
+        count: int = 1,
         *,
+        first: int = 0,
         length: int = 500,
+        unit: str = "tokens",
+        stop: str | Sequence[str] = (),
         temperature: float = 0.8,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
         repetition_penalty: float = 1.0,
         no_repeat: int | None = None,
         rng: int = 0,
         **options: Any,
-    ) -> Iterator[str]:
-        """The seed and ``length`` further tokens, in pieces of whole characters as they are drawn, some at a time.
+    ) -> Iterator[Iterator[str]]:
+        """For every seed ``count`` texts, each in pieces, the seed first; one is to be read before the next.
 
-        Any seed works: what the vocabulary lacks is spelled in bytes. ``no_repeat`` counts tokens, and the seed's own
-        runs may not come again either. Raises ``UsageError`` for settings that make no sense.
+        ``length`` counts ``unit`` ("tokens", "chars" or "words") after the seed, where none of the texts ``stop``
+        comes before; ``no_repeat`` counts tokens, and the seed's own runs may not come again either. A text depends on
+        its seed, its number (from ``first`` on) and ``rng``, not on the others.
         """
-        if length < 0:
-            raise UsageError(f"--length is a whole number of at least 0, not {length}")
-        sampler = Sampler(temperature, top_k, top_p, rng, repetition_penalty, no_repeat)
-        return self._stream(seed, length, sampler)
+        if count < 1:
+            raise UsageError(f"-n is a whole number of texts of at least 1, not {count}")
+        ending = Ending(length, unit, stop)
+        sampler = Sampler(temperature, top_k, top_p, rng, repetition_penalty, no_repeat, min_p)
+        pen = Pen(self.network, self.vocabulary, sampler)
+        return (
+            self._after(seed, pen.write(self._read(seed), copy.copy(ending), number))
+            for seed in seeds
+            for number in range(first, first + count)
+        )
 
-    def _stream(self, seed: str, length: int, sampler: Sampler) -> Iterator[str]:
-        ids = self.vocabulary.encode(seed or self.opening)
-        decoder = Decoder(self.vocabulary)
-        writer = Writer(self.network, len(ids) + length, sampler.rules)
-        writer.feed(ids)
+    def beam(
+        self,
+        seed: str = "",
+        width: int = 8,
+        *,
+        length: int = 500,
+        unit: str = "tokens",
+        stop: str | Sequence[str] = (),
+        no_repeat: int | None = None,
+    ) -> Iterator[str]:
+        """The seed and its likeliest continuation that a beam of ``width`` lines finds: of those that end, by their
+        length or before a ``stop``, the one with the highest log-probability per token; the same every time."""
+        ending = Ending(length, unit, stop)
+        check_no_repeat(no_repeat)
+        check_width(width)
+        found = likeliest(self.network, self.vocabulary, self._read(seed), ending, width, no_repeat)
+        return self._after(seed, found)
+
+    def predict_words(self, text: str, top: int = 5) -> list[tuple[str, float]]:
+        """The likeliest next words and their probabilities, likeliest first.
+
+        >>> model.predict_words("Le chat mange une")    # doctest: +SKIP
+        [('souris', 0.32), ('sardine', 0.19), ('croquette', 0.12), ('crevette', 0.09), ('petite', 0.02)]
+        """
+        return [(word, probability) for word, probability, _ in self.choices(text, top)]
+
+    def choices(self, text: str, top: int = 5) -> list[Choice]:
+        """The same, each with what is to be put behind the text for it."""
+        return next_words(self.network, self._speller, text or self._nothing, self._read, top)
+
+    @cached_property
+    def _speller(self) -> Speller:
+        return Speller(self.vocabulary)
+
+    def _read(self, seed: str) -> np.ndarray:
+        """The tokens to go on from."""
+        seed = seed or self._nothing
+        seed = seed[:-1] if self._begins_a_word(seed) else seed
+        if seed.endswith(("'", "’")) and tokens(seed + "a")[-1] == "a":  # l' is a token only before a letter
+            return self.vocabulary.encode(seed + "a")[: -len(self.vocabulary.encode("a"))]
+        return self.vocabulary.encode(seed)
+
+    @property
+    def _nothing(self) -> str:
+        """What is read where there is no text to go on from: a line end, unless none was ever met."""
+        return "\n" if len(self.vocabulary.encode("\n")) == 1 else self.opening
+
+    def _after(self, seed: str, pieces: Iterator[str]) -> Iterator[str]:
         if seed:
             yield seed
-        for at in range(0, length, CHUNK):
-            piece = decoder.push(writer.write(sampler.uniforms(min(CHUNK, length - at))))
-            if piece:
-                yield piece
-        rest = decoder.flush()
-        if rest:
-            yield rest
+        first = next(pieces, "")
+        yield from filter(None, [first.removeprefix(" ") if self._begins_a_word(seed) else first])
+        yield from pieces
+
+    def _begins_a_word(self, seed: str) -> bool:
+        """Whether a text ends with a blank that belongs to the token after it."""
+        return self.vocabulary.level not in ("char", "byte") and seed.endswith(" ") and bool(seed.strip())
 
     def evaluate(self, source: Source, **options: Any) -> dict[str, Any]:
         """Nats and bits per character of a whole text; the verdict is on its second half, which an n-gram model of its
@@ -138,5 +207,10 @@ class LanguageModel:
         text = "".join(self.generate(length=SAMPLE, temperature=1.0))
         return Text(text, "a text that the run wrote itself", "utf-8")
 
-    def predict(self, source: Source | None = None, **options: Any) -> Any:
-        raise UsageError("this run is a language model; rnnkit generate RUN --seed TEXT writes on from a text")
+    def predict(self, source: Source | None = None, *, top: int = 5, **options: Any) -> list[tuple[str, float]]:
+        """``predict_words`` of a text."""
+        if not isinstance(source, str):
+            raise UsageError(
+                "a language model predicts the words after a text; give one, or write on from one with rnnkit generate"
+            )
+        return self.predict_words(source, top)

@@ -13,12 +13,14 @@ COLDEST = 1e-6
 
 
 class Sampler:
-    """Temperature, then the ``top_k`` likeliest, then the fewest that hold ``top_p`` of the probability.
+    """Temperature, then the ``top_k`` likeliest, then the fewest that hold ``top_p`` of the probability, then those
+    that have ``min_p`` of the likeliest one's.
 
     Before these, ``repetition_penalty`` above 1 makes the tokens of the last 64 less likely, and ``no_repeat`` keeps
     any run of so many tokens from coming twice. Temperature 0 takes the likeliest. Draws come from NumPy's Philox
-    keyed by ``rng``, one number a token, so the same number draws the same text. Nucleus sampling: Holtzman et al.
-    2020; penalty: Keskar et al. 2019.
+    keyed by ``rng`` and counted from ``text`` · 2^128 on, one number a token: the same numbers draw the same text,
+    however many others are written. Nucleus sampling: Holtzman et al. 2020; penalty: Keskar et al. 2019; min-p:
+    Nguyen et al. 2024.
     """
 
     def __init__(
@@ -29,6 +31,8 @@ class Sampler:
         rng: int = 0,
         repetition_penalty: float = 1.0,
         no_repeat: int | None = None,
+        min_p: float | None = None,
+        text: int = 0,
     ) -> None:
         if not 0 <= temperature < float("inf"):
             raise UsageError(f"--temperature is a number of at least 0, not {temperature}")
@@ -36,13 +40,21 @@ class Sampler:
             raise UsageError(f"--top-k is a whole number of at least 1, not {top_k}")
         if top_p is not None and not 0 < top_p <= 1:
             raise UsageError(f"--top-p is above 0 and at most 1, not {top_p}")
+        if min_p is not None and not 0 <= min_p <= 1:
+            raise UsageError(f"--min-p is from 0 to 1, not {min_p}")
         if not 1 <= repetition_penalty < float("inf"):
             raise UsageError(f"--repetition-penalty is a number of at least 1 (1 is none), not {repetition_penalty}")
-        if no_repeat is not None and no_repeat < 1:
-            raise UsageError(f"--no-repeat is a whole number of tokens of at least 1, not {no_repeat}")
-        heat = float(temperature) if temperature >= COLDEST else 0.0
-        self.rules = Rules(heat, top_k or 0, 1.0 if top_p is None else top_p, float(repetition_penalty), no_repeat or 0)
-        self.draws = np.random.Generator(np.random.Philox(key=rng & (2**64 - 1)))
+        check_no_repeat(no_repeat)
+        self.rules = Rules(
+            float(temperature) if temperature >= COLDEST else 0.0, top_k or 0, 1.0 if top_p is None else top_p,
+            float(repetition_penalty), no_repeat or 0, min_p or 0.0,
+        )  # fmt: skip
+        self.rng = rng
+        self.begin(text)
+
+    def begin(self, text: int) -> None:
+        """Draw text number ``text`` from its first token on."""
+        self.draws = np.random.Generator(np.random.Philox(key=self.rng & (2**64 - 1), counter=text << 128))
 
     def uniforms(self, count: int) -> np.ndarray:
         """The numbers in [0, 1) that the next tokens are drawn by; the likeliest needs none."""
@@ -51,3 +63,9 @@ class Sampler:
     def __call__(self, logits: np.ndarray, tokens: list[int] | None = None) -> int:
         """One token id from ``logits [V]`` after ``tokens``."""
         return draw(logits, float(self.uniforms(1)[0]), self.rules, tokens or [])
+
+
+def check_no_repeat(tokens: int | None) -> None:
+    """``UsageError`` for a run of fewer than one token."""
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"--no-repeat is a whole number of tokens of at least 1, not {tokens}")
