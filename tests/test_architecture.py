@@ -30,7 +30,7 @@ FLOORS = (
     ("forecaster",),
     ("api",),
     ("tasks",),
-    ("training", "prefetch", "progress", "job", "events"),
+    ("training", "prefetch", "progress", "job", "events", "pacing"),
     ("run",),
     ("modelfile",),
     ("nn", "data", "metrics", "baselines", "samples"),

@@ -220,6 +220,11 @@ reading = combined(
 
 shaping = combined(
     _flag("cell", click.Choice(list(CELLS)), "Recurrent cell (default gru)."),
+    _flag(
+        "preset",
+        FromTable("rnnkit.tasks.language_plan:PRESETS"),
+        "Size of a language model: hidden units, and how long it trains (default small; --max-time chooses by itself).",
+    ),
     _flag("hidden", int, "Hidden units of each layer; by default chosen by the size of the data."),
     _flag("layers", int, "Recurrent layers, stacked; by default 1, of large tables 2."),
     _flag("dropout", float, "Share of values dropped between layers while training."),

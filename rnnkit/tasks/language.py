@@ -20,7 +20,7 @@ from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.language_model import Facts, LanguageModel
 from rnnkit.tasks.language_network import network_of
-from rnnkit.tasks.language_plan import plan_of, resolve
+from rnnkit.tasks.language_plan import plan_of, resolve, size_for
 from rnnkit.tasks.language_score import (
     GRAM,
     GRAM_BYTES,
@@ -86,7 +86,7 @@ class LanguageJob:
         self.selection = side_by_side(pairs)
         del pairs
         self.ids = {name: np.concatenate(pieces.pop(name)) for name in list(pieces)}
-        self.asked_dropout = options.dropout
+        self.asked, self.sized = options, options.hidden is not None or options.preset is not None
         self.resolved = resolve(len(self.ids["fit"]), self.vocabulary.size, options, self.notices)
         for name, least in LEAST.items():
             if len(self.ids[name]) < least:
@@ -153,17 +153,18 @@ class LanguageJob:
         raise NotImplementedError  # a language model has one stage
 
     def budget(self, seconds: float, per_step: float, per_select: float) -> Plan:
-        """At least half the time goes to steps; the rest to 12 selections, judging and the n-gram model."""
+        """At least half the time goes to steps; the rest to 12 selections, judging and the n-gram model.
+
+        The first time it is asked, it also chooses the size of the network where nobody has.
+        """
         judging = per_select * len(self.ids["judge"]) / len(self.ids["select"]) + GRAM_SECONDS * len(self.tail)
-        left = seconds - 12 * per_select - 0.02 * seconds - judging
-        steps = int(max(20, max(left, seconds / 2) / (1.03 * per_step)))
-        most = 60 * self.per_epoch
-        self.resolved = resolve(
-            len(self.ids["fit"]),
-            self.vocabulary.size,
-            msgspec.structs.replace(self.resolved, steps=min(steps, most), dropout=self.asked_dropout),
-            [],
-        )
+        left = max(seconds - 12 * per_select - 0.02 * seconds - judging, seconds / 2)
+        tokens, size, hidden = len(self.ids["fit"]), self.vocabulary.size, self.resolved.hidden
+        if not self.sized:
+            hidden = size_for(tokens, size, self.resolved, left, per_step / (self.rows * self.length))
+        self.sized = True
+        steps = min(int(max(20, left / (1.03 * per_step))), 60 * self.per_epoch)
+        self.resolved = resolve(tokens, size, msgspec.structs.replace(self.asked, hidden=hidden, steps=steps), [])
         self._settle()
         return self.plan
 

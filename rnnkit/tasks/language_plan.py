@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import msgspec
 
 from rnnkit import pacing
 from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Plan
+from rnnkit.tasks.language_network import parameters_of
 from rnnkit.tasks.options import TrainOptions
 
-TOKENS = 4_000_000
-"""Tokens to train on by default: about where a 1 × 256 network stops gaining fast on a text of a million."""
+
+class Preset(NamedTuple):
+    """A size of network, and how many tokens it is trained on (a text is read as often as that takes)."""
+
+    hidden: int
+    tokens: int
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(128, 2_000_000),
+    "small": Preset(256, 4_000_000),
+    "medium": Preset(512, 13_000_000),
+}
+"""One layer each: where more tokens stop paying fast on texts of a million characters. Wider beat deeper there."""
+SIZES = (128, 256, 384, 512, 768, 1024)
+"""Hidden units to choose from for the time there is."""
+ENOUGH = 4
+"""Tokens per parameter from which on a network is worth its size: below, a smaller one learns more in the same time."""
+FULL = 1.5
+"""Parameters per token of the text up to which a network is worth its size: beyond, it learns the text by heart."""
 MOST_EPOCHS = 20.0
 """Readings of a short text beyond which more of them stopped helping, with the dropout below."""
+MOST_DROPPED = 0.5
+WORDS = 1024
+"""Symbols from which on a vocabulary shares its vectors with the output, which would else be most of the network."""
 LOGITS = 2**24
 """Logits of a step by default at most: 64 MiB, and as much again for their gradient."""
 SHORTEST = 400
@@ -30,9 +53,13 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
             f"at least {SHORTEST} tokens are needed to train a language model, once a part to select and one to judge "
             f"by are held out, found {tokens}; give a longer text"
         )
-    hidden = options.hidden or (128 if tokens < 20_000 else 256)
-    embedding = options.embedding or (hidden if options.tied else min(64, vocabulary, hidden))
-    if options.tied and embedding != hidden:
+    if options.preset not in (None, *PRESETS):
+        raise UsageError(f"--preset is one of {', '.join(PRESETS)}, not {options.preset!r}")
+    size = PRESETS[options.preset or ("tiny" if tokens < 20_000 else "small")]
+    hidden = options.hidden or size.hidden
+    tied = vocabulary > WORDS and options.embedding in (None, hidden) if options.tied is None else options.tied
+    embedding = options.embedding or (hidden if tied else min(64, vocabulary, hidden))
+    if tied and embedding != hidden:
         raise UsageError(
             f"--tied shares the vectors of the symbols with the output, so that --embedding is --hidden, {hidden}, "
             f"not {embedding}; leave --embedding out, or give --untied"
@@ -45,21 +72,45 @@ def resolve(tokens: int, vocabulary: int, options: TrainOptions, notices: list[s
     if length < context:
         notices.append(f"context shrinks from {context} to {length} tokens: the text is short")
     per_epoch = span // length
-    epochs = options.epochs or min(MOST_EPOCHS, max(2.0, TOKENS / tokens))
+    epochs = options.epochs or min(
+        MOST_EPOCHS, max(2.0, (PRESETS["small"] if options.preset is None else size).tokens / tokens)
+    )
     steps = options.steps or max(1, round(epochs * per_epoch))
     epochs = steps / per_epoch
-    dropout = options.dropout if options.dropout is not None else _dropout(epochs)
     peak = {"rnn": 2e-3}.get(options.cell, min(1e-2, 8e-3 * math.sqrt(256 / hidden)))
     lr = options.lr or {"adamw": peak, "adam": peak, "rmsprop": peak / 4}.get(options.optimizer, 0.5)
-    return msgspec.structs.replace(
+    settled = msgspec.structs.replace(
         options, task="language", hidden=hidden, batch=batch, context=context, steps=steps, epochs=None, lr=lr,
-        dropout=dropout, layers=options.layers or 1, embedding=embedding,
+        tied=tied, layers=options.layers or 1, embedding=embedding,
     )  # fmt: skip
+    if options.dropout is None:
+        settled.dropout = _dropout(epochs * parameters_of(settled, vocabulary) / tokens)
+    return settled
 
 
-def _dropout(epochs: float) -> float:
-    """The more often a text is read, the more dropout pays (found on two texts with one layer of 256 and 512)."""
-    return 0.0 if epochs < 3 else 0.2 if epochs < 5 else 0.3 if epochs < 9 else 0.5
+def _dropout(pressure: float) -> float:
+    """The share to drop, by how often a text is read times the parameters that each of its tokens has to itself.
+
+    The best of .2 to .5 in trainings of 256 to 512 units on 4 to 13 million characters, from a text of one million.
+    """
+    return round(min(MOST_DROPPED, 0.1 * math.log2(1 + pressure)), 2)
+
+
+def size_for(tokens: int, vocabulary: int, options: TrainOptions, seconds: float, per_token: float) -> int:
+    """Hidden units that make the most of ``seconds``, where the resolved ``options`` take ``per_token`` a token.
+
+    The time of a step is about proportional to the parameters that take part in it.
+    """
+    assert options.hidden is not None
+
+    def working(hidden: int) -> int:
+        embedding = hidden if options.tied else options.embedding
+        sized = msgspec.structs.replace(options, hidden=hidden, embedding=embedding)
+        return parameters_of(sized, vocabulary) - (0 if options.tied else vocabulary * (embedding or 0))
+
+    affordable = seconds / per_token * working(options.hidden)
+    fitting = [h for h in SIZES if working(h) <= FULL * tokens and affordable / working(h) >= ENOUGH * working(h)]
+    return max(fitting, default=SIZES[0])
 
 
 def plan_of(options: TrainOptions) -> Plan:

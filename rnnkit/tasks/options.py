@@ -22,7 +22,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         *("horizon", "season", "time", "target", "id", "past", "future", "static"),
         *("gaps", "output", "decode", "members"),
     ),
-    "language": ("embedding", "tied", "norm", "residual", "level", "strip_frontmatter", "encoding"),
+    "language": ("preset", "embedding", "tied", "norm", "residual", "level", "strip_frontmatter", "encoding"),
 }
 """Settings that mean something to one task alone."""
 
@@ -37,6 +37,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     task: str = "auto"
     start_from: str | None = None  # a run whose weights to begin with
     # network
+    preset: str | None = None
     cell: str = "gru"
     hidden: int | None = None
     layers: int | None = None
