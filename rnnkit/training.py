@@ -73,11 +73,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def expected_seconds(job: Job) -> float:
-    """How long a training would take here, from half a second of its steps; early stopping may end it sooner."""
+def expected_seconds(job: Job, limit: float = 0.5) -> float:
+    """How long a training would take here, from ``limit`` seconds of its steps; early stopping may end it sooner."""
     trainer = _Trainer(job, None, None, math.inf)
     with trainer.batches, apart() as trainer.part, _quiet():
-        per_step, per_select = trainer.measure(0.5)
+        per_step, per_select = trainer.measure(limit)
     steps = job.plan.stop or job.plan.steps
     return len(job.stages) * steps * per_step + steps // job.plan.evaluate_every * per_select
 

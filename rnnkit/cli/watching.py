@@ -13,7 +13,10 @@ from rnnkit.console import Progress, clock, note, number, setting
 from rnnkit.tasks import TaskJob
 from rnnkit.tasks.memory import described
 from rnnkit.tasks.options import plain
-from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped
+from rnnkit.training import Evaluated, Finished, Interrupted, Judged, Returned, Started, Stepped, expected_seconds
+
+MEASURED = 0.2
+"""Seconds of steps that are made, and thrown away, to say how long a training takes."""
 
 
 def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
@@ -21,6 +24,7 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
     if not quiet:
         for notice in [*job.notices, *filter(None, [_kernels.fallback()] if job.resolved.backend == "auto" else [])]:
             note(f"note: {notice}")
+    timed = "" if quiet or how.get("resume") or job.resolved.max_time else _expected(job)
     with Interruption() as interruption, Progress(quiet) as progress:
         for event in api.train_events(job, interrupted=interruption, **how):
             match event:
@@ -29,7 +33,7 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
                 case Evaluated() if event.stage == job.stages[0]:
                     progress.evaluated(event.selected)
                 case Started() if not quiet:
-                    progress.say(_plan(job, event))
+                    progress.say(_plan(job, event) + timed)
                 case Judged() if not quiet:
                     progress.say(f"judged: the best weights are those of step {event.best_step:,} of {event.step:,}")
                 case Returned():
@@ -46,6 +50,13 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
                         progress.say(f"done in {clock(event.seconds)}, saved in {event.run.path}")
                     return event
     raise AssertionError("a training ends with Finished or Interrupted")
+
+
+def _expected(job: TaskJob) -> str:
+    """What a training takes here, and of a text what each reading of it does."""
+    seconds, per_epoch = expected_seconds(job, MEASURED), getattr(job, "per_epoch", None)
+    epochs = (job.plan.stop or job.plan.steps) / per_epoch if per_epoch else 0
+    return f", about {clock(seconds)}" + (f", {clock(seconds / epochs)} an epoch" if epochs > 1 else "")
 
 
 def _plan(job: TaskJob, event: Started) -> str:
