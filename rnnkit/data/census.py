@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from rnnkit.data.words import token_blocks
 
-POINTS = 0x110000
-"""Code points of Unicode."""
 MOST = 2_000_000
 """Different words that are counted; where there are more, the rarest ones are forgotten again."""
 
 
 @dataclass
 class Census:
-    """Counts of code points [POINTS] and, where asked for, of words; ``forgotten``: words dropped as too rare."""
+    """Counts of code points, up to the last one seen, and of words, if asked for; ``forgotten``: words dropped."""
 
-    points: NDArray[np.int64] = field(default_factory=lambda: np.zeros(POINTS, np.int64))
+    points: NDArray[np.int64] = field(default_factory=lambda: np.zeros(128, np.int64))
     words: Counter[str] = field(default_factory=Counter)
     forgotten: int = 0
 
@@ -51,6 +49,8 @@ class Census:
             found = np.bincount(np.frombuffer(text.encode(), np.uint8))
         else:
             found = np.bincount(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"))
+        if len(found) > len(self.points):
+            self.points = np.pad(self.points, (0, len(found) - len(self.points)))
         self.points[: len(found)] += found
 
 

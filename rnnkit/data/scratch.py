@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from rnnkit.errors import UsageError
@@ -17,9 +17,17 @@ def folder() -> str:
     return tempfile.gettempdir() if named or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
 
 
+class _Spooled(tempfile.SpooledTemporaryFile[bytes]):
+    """One that an error may leave behind: it is closed without a word about it."""
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it was never opened
+            self.close()
+
+
 def spooled(kept: int) -> IO[bytes]:
     """A file that is in memory up to ``kept`` bytes."""
-    return tempfile.SpooledTemporaryFile(max_size=max(1, kept), dir=folder())
+    return _Spooled(max_size=max(1, kept), dir=folder())
 
 
 def unnamed() -> IO[bytes]:

@@ -79,18 +79,26 @@ def narrowest(size: int) -> np.dtype[Any]:
 
 
 def store(parts: Iterable[Iterable[np.ndarray]], dtype: np.dtype[Any], small: bool) -> tuple[np.ndarray, list[int]]:
-    """All ids in one array [n], and where each part ends; unless they are few, it is mapped from a temporary file."""
-    file: Any = io.BytesIO() if small else scratch.unnamed()
+    """All ids in one array [n], and where each part ends; of many ids it is mapped from a temporary file."""
+    if small:
+        buffer = io.BytesIO()
+        ends = _write(buffer, parts, dtype)
+        return np.frombuffer(buffer.getbuffer(), dtype) if ends[-1:] > [0] else np.zeros(0, dtype), ends
+    with scratch.unnamed() as file:
+        ends = _write(file, parts, dtype)
+        with scratch.room():
+            file.flush()
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype), ends
+
+
+def _write(file: IO[bytes], parts: Iterable[Iterable[np.ndarray]], dtype: np.dtype[Any]) -> list[int]:
+    """Write all ids; where each part ends."""
     count, ends = 0, []
     for part in parts:
         for ids in part:
+            data = np.ascontiguousarray(ids, dtype).tobytes()
             with scratch.room():
-                file.write(np.ascontiguousarray(ids, dtype))
+                file.write(data)
             count += len(ids)
         ends.append(count)
-    if small or not count:
-        return np.frombuffer(file.getbuffer(), dtype) if count else np.zeros(0, dtype), ends
-    with file, scratch.room():
-        file.flush()
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, dtype), ends
+    return ends

@@ -58,7 +58,7 @@ class Vocabulary:
         self._table = np.full(max(max(points, default=0) + 2, 128), -1, dtype=np.int32)
         self._table[list(points)] = list(points.values())
         self._spelled: dict[str, list[int]] = {}
-        self._joiner = bpe.Joiner(self.symbols)
+        self._joiner = bpe.Joiner(self.symbols if level == "bpe" else ())
 
     @classmethod
     def build(cls, text: str | Iterable[str], level: str = "char", **options: Any) -> Vocabulary:
