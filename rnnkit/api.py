@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ import msgspec
 import numpy as np
 
 from rnnkit import modelfile
+from rnnkit.data.pieces import rereadable
+from rnnkit.data.source import is_frame
 from rnnkit.errors import ModelFileError, RnnkitError, UsageError
 from rnnkit.nn import Network
 from rnnkit.run import CONFIG, MODEL, Run, free_path, list_runs
@@ -32,8 +33,10 @@ DATA = "data."
 
 
 def open_source(data: Any) -> Any:
-    """``-`` as a stream of standard input that can be read twice; anything else as it is."""
-    return BytesIO(sys.stdin.buffer.read()) if isinstance(data, str) and data == "-" else data
+    """``-`` as a stream of standard input that can be read twice, several files as a list; anything else as it is."""
+    if isinstance(data, list | tuple) and not any(is_frame(one) for one in data):
+        return open_source(data[0]) if len(data) == 1 else [open_source(one) for one in data]
+    return rereadable(sys.stdin.buffer) if isinstance(data, str) and data == "-" else data
 
 
 def prepare(data: Any, options: TrainOptions, reading: Reading | None = None) -> TaskJob:
@@ -93,9 +96,10 @@ def start_weights(job: TaskJob, run: str) -> np.ndarray:
     return model.network.parameters.values
 
 
-def default_run(data: str, resume: bool = False) -> Path:
-    """``runs/NAME``, NAME from the data: the newest such run to resume, else the first free name."""
-    stem = Path(data).name.split(".")[0] or "run"
+def default_run(data: str | list[str], resume: bool = False) -> Path:
+    """``runs/NAME``, NAME from the data, the first of several: the newest such run to resume, else a free name."""
+    first = Path(data if isinstance(data, str) else data[0])
+    stem = (first.name or first.resolve().name).split(".")[0] or "run"
     base = RUNS / (stem if stem != "-" else "stdin")
     if not resume:
         return free_path(base)
@@ -125,7 +129,7 @@ def options_of(run: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) -> Model:
-    """Train on a CSV file or a text and return the model; the run's folder keeps it.
+    """Train on a CSV file, or on a text, several or a folder of them, and return the model; the run's folder keeps it.
 
     ``options`` are those of ``rnnkit train`` with underscores (``cell="gru"``, ``horizon=24``, ``max_time=60``);
     ``out`` defaults to ``runs/NAME``. Raises ``UsageError`` (options), ``DataError`` (what is in
@@ -135,7 +139,7 @@ def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) 
     >>> model = rnnkit.train("airline.csv", cell="gru", horizon=24)    # doctest: +SKIP
     """
     resume, force = options.pop("resume", False), options.pop("force", False)
-    name = os.fspath(data) if isinstance(data, str | os.PathLike) else "-"
+    name = name_of(data)
     if resume:
         out = out or default_run(name, resume=True)
         options = {**options_of(out), **options}
@@ -144,6 +148,13 @@ def train(data: Any, out: str | os.PathLike[str] | None = None, **options: Any) 
         if isinstance(event, Finished):
             return load(event.run.path)
     raise RnnkitError("training ended without a model")
+
+
+def name_of(data: Any) -> str | list[str]:
+    """What config.toml calls the data: its path or paths, ``-`` for what has none."""
+    if isinstance(data, list | tuple) and data and not any(is_frame(one) for one in data):
+        return [str(name_of(one)) for one in data]
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else "-"
 
 
 def make_options(values: dict[str, Any]) -> TrainOptions:

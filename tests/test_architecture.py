@@ -54,6 +54,7 @@ HOMES = {
     "statsforecast": ("baselines/fitted.py",),
     "torch": ("peers.py",),
     "onnxruntime": ("peers.py",),
+    "tokenizers": ("data/bpe.py",),
     "threadpoolctl": ("nn/threads.py", "nn/initializers.py", "lanes.py"),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -14,11 +14,12 @@ import rnnkit
 from rnnkit import api
 from rnnkit.cells import CELLS
 from rnnkit.data.sniff import looks_like_table
+from rnnkit.data.vocabulary import LEVELS
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.nn import Dense, Network, Tape
 from rnnkit.nn.losses import SoftmaxCrossEntropy
 from rnnkit.samples import sample_path
-from rnnkit.tasks import language, language_score
+from rnnkit.tasks import language, language_parts, language_score
 from rnnkit.tasks.language_plan import resolve
 from rnnkit.tasks.language_score import text_nats, verdict
 from rnnkit.tasks.sampling import Sampler
@@ -116,7 +117,7 @@ def test_sampler_draws_in_proportion_and_within_bounds():
     assert {top(logits) for _ in range(300)} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("level", ["char", "word", "byte"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_levels(text, tmp_path, level):
     model = rnnkit.train(text, tmp_path / level, level=level, hidden=16, steps=30, cell="gru")
     assert model.vocabulary.level == level
@@ -294,9 +295,9 @@ def test_reading_in_pieces_gives_the_nats_of_one_stream(model, text, monkeypatch
 
 
 def test_long_texts_are_selected_and_judged_by_a_part_that_the_report_names(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(language, "SELECTED", 600)
-    monkeypatch.setattr(language, "JUDGED", 1000)
-    monkeypatch.setattr(language, "GRAM", 5000)
+    monkeypatch.setattr(language_parts, "SELECTED", 600)
+    monkeypatch.setattr(language_parts, "JUDGED", 1000)
+    monkeypatch.setattr(language_parts, "GRAM", 5000)
     monkeypatch.setattr(language_score, "GRAM", 5000)
     job = api.prepare(text, api.make_options({"data": str(text), "hidden": 8}))
     whole = text.read_text(encoding="utf-8")

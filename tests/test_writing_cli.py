@@ -94,7 +94,9 @@ def test_the_beam(here):
     assert "rng" not in found
     assert "--rng belongs to texts that are drawn" in complaint("generate", "runs/chat", "--beam", 4, "--rng", 3)
     said = ok("generate", "runs/chat", "--beam", 4, "--length", 400)
-    assert re.search(r"note: the text says ('.+'|\\d+ characters) \d+ times in a row; --no-repeat forbids it$", said.stderr.strip())
+    assert re.search(
+        r"note: the text says ('.+'|\d+ characters) \d+ times in a row; --no-repeat forbids it$", said.stderr.strip()
+    )
 
 
 @pytest.mark.parametrize(

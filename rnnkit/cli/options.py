@@ -138,6 +138,11 @@ def split_names(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
+def sources(function: Function) -> Function:
+    """DATA: None, one name, or a list of several."""
+    return click.argument("data", nargs=-1, required=False, callback=one_or_more)(function)
+
+
 BACKEND = FromTable("rnnkit._kernels:BACKENDS", "auto")
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path)
@@ -209,11 +214,33 @@ reading = combined(
         callback=split_columns,
     ),
     _flag("gaps", click.Choice(["keep", "mask", "fill"]), "Missing rows: keep as they are, mask (default) or fill."),
-    _flag("level", click.Choice(["char", "word", "byte"]), "What a text is cut into: char (default), word or byte."),
+    _flag(
+        "level",
+        click.Choice(["char", "word", "bpe", "byte"]),
+        "What a text is cut into: char (default), word, bpe (pairs of bytes that come often) or byte.",
+    ),
+    _flag(
+        "vocabulary",
+        int,
+        "Most characters or words (default 20,000), or all symbols of bpe (default 2,048); rarer ones are spelled.",
+        metavar="N",
+    ),
     click.option(
         "--strip-frontmatter/--keep-frontmatter",
+        "--strip-gutenberg/--keep-gutenberg",
         default=None,
-        help="Leave out (or keep, the default) what stands outside the START and END marks of a text.",
+        help="Leave out (or keep, the default) what is wrapped around a text: licence, small print, credits.",
+    ),
+    _flag(
+        "split",
+        click.Choice(["text", "documents"]),
+        "What judges: the last part of the text (default), or whole documents, drawn by the seed.",
+    ),
+    _flag(
+        "document-separator",
+        str,
+        "Line that stands between documents; by default they are the files, or what form feeds divide.",
+        metavar="LINE",
     ),
     _flag("encoding", str, "Encoding of the file; told by its bytes by default.", metavar="NAME"),
 )

@@ -99,11 +99,12 @@ def _checked(path: Path, text: str, table: dict[str, Any], known: dict[str, clic
         switch = isinstance(param, click.Option) and param.is_flag
         if isinstance(value, bool) != switch or isinstance(value, dict):
             raise UsageError(f"{where}: {key} is {'true or false' if switch else 'a value'}, not {value!r}")
-        if isinstance(value, list) and not param.multiple:
+        many = param.nargs == -1 or bool(getattr(param, "multiple", False))
+        if isinstance(value, list) and not many:
             raise UsageError(f"{where}: {key} is a single value, not the list {value!r}")
         if isinstance(value, float) and isinstance(param.type, click.types.IntParamType):  # Click would round it
             raise UsageError(f"{where}: {key} is a whole number, not {value!r}")
-        values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
+        values[str(param.name)] = [value] if many and not isinstance(value, list) else value
     return values
 
 

@@ -19,7 +19,7 @@ from rnnkit.errors import UsageError
         "rnnkit train --resume -o runs/energy",
     )
 )
-@click.argument("data", required=False)
+@options.sources
 @click.option("-o", "--out", type=options.FOLDER, metavar="DIR", help="Folder of the run (default runs/NAME).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run and its settings; DATA may be left out.")
 @options.force
@@ -37,7 +37,7 @@ from rnnkit.errors import UsageError
 @click.pass_context
 def train(
     ctx: click.Context,
-    data: str | None,
+    data: str | list[str] | None,
     out: Path | None,
     resume: bool,
     force: bool,
@@ -48,8 +48,9 @@ def train(
 ) -> None:
     """Train a recurrent network on DATA and keep it in a run's folder.
 
-    DATA is a table (CSV, one or many series) or a plain text; - is standard input. What is not said is
-    chosen from the data, and said. Ctrl-C saves the run, --resume goes on to the same bytes.
+    DATA is a table (CSV, one or many series), or a plain text, several or a folder of them; - is standard
+    input. What is not said is chosen from the data, and said. Ctrl-C saves the run, --resume goes on to the
+    same bytes.
     """
     from rnnkit import api
     from rnnkit.cli import results, watching
@@ -64,7 +65,7 @@ def train(
     if resume:
         out = out or api.default_run(data or _missing(), resume=True)
         given = {**api.options_of(out), **given}
-        if data is None and given.get("data") == "-":
+        if data is None and "-" in _names(given.get("data")):
             raise click.UsageError(f"{out} was trained on standard input, which cannot be read again; give DATA")
     values = {**given, "data": data or given.get("data") or _missing()}
     start_from = None if resume else values.get("start_from")
@@ -76,6 +77,10 @@ def train(
         api.start_weights(job, start_from)  # before the notes
     finished = watching.train(job, quiet, out=out, resume=resume, force=force)
     results.trained(finished, job, json=json, plot=plot)
+
+
+def _names(data: Any) -> list[str]:
+    return data if isinstance(data, list) else [data]
 
 
 def _missing() -> str:

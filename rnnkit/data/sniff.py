@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from rnnkit.data.folder import expand, is_folder
 from rnnkit.data.source import PARQUET, Source, is_frame
 
 ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".pq")
@@ -42,6 +43,13 @@ def looks_like_table(source: Source | Any) -> bool:
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "ignore")
     lines = [line for line in text.splitlines()[:-1][:20] if line.strip()] or text.splitlines()
     return len(lines) > 1 and any(_agree(lines, separator) for separator in ",;\t")
+
+
+def are_tables(source: Source | Any) -> bool:
+    """Whether a source is a table; a list or a folder, whether all in it are tables."""
+    if isinstance(source, list) or is_folder(source):
+        return all(looks_like_table(one) for one in expand(source)[0])
+    return looks_like_table(source)
 
 
 def _agree(lines: list[str], separator: str) -> bool:

@@ -10,6 +10,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +27,7 @@ BLOCK = 1 << 20
 PARQUET = b"PAR1"
 """What a Parquet file begins with."""
 
-_FOREIGN = (
+FOREIGN = (
     (PARQUET, "a Parquet file", "it holds a table and no text"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "save it as CSV or plain text"),
@@ -35,15 +36,15 @@ _FOREIGN = (
     (b"\xfd7zXZ\x00", "compressed by xz", "unpack it first"),
     (b"BZh", "compressed by bzip2", "unpack it first"),
 )
-_BOMS = (
+BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_SEEN = re.compile(rb"\S")
-_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
+SEEN = re.compile(rb"\S")
+CONTROL = re.compile(rb"[\x00-\x06\x0e-\x19\x1c-\x1f\x7f]")
 
 
 def is_frame(source: object) -> bool:
@@ -92,11 +93,17 @@ def read_bytes(source: Source) -> tuple[Bytes, str]:
 
 
 def _read_path(path: Path) -> Bytes:
+    with naming(path), path.open("rb") as file:
+        if path.is_file() and path.stat().st_size >= MAPPED:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return file.read()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What keeps a path inside from being opened or read becomes a UsageError of one sentence."""
     try:
-        with path.open("rb") as file:
-            if path.is_file() and path.stat().st_size >= MAPPED:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return file.read()
+        yield
     except FileNotFoundError:
         folder = path.parent
         names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
@@ -116,13 +123,13 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
     Returns (text, encoding, notices). Raises DataError when the bytes are empty, not text, or not in the
     encoding they claim; UsageError for an encoding name that does not exist.
     """
-    if not _SEEN.search(data):
+    if not SEEN.search(data):
         raise DataError(f"{label}: the file is empty; expected text")
-    for magic, what, remedy in _FOREIGN:
+    for magic, what, remedy in FOREIGN:
         if data[:8].startswith(magic):
             raise DataError(f"{label}: expected text, found {what}; {remedy}")
     if encoding is None:
-        encoding = next((name for bom, name in _BOMS if data[:4].startswith(bom)), None)
+        encoding = next((name for bom, name in BOMS if data[:4].startswith(bom)), None)
     if encoding is not None:
         try:
             text = str(data, encoding)
@@ -142,7 +149,7 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
     if (name := _unmarked(data)) is not None:
         text, _, _ = decode(data, label, name)
         return text, "utf-16", [f"{label} has no byte-order mark and is read as {name.upper()}"]
-    control = _CONTROL.search(data)
+    control = CONTROL.search(data)
     nul = data.find(b"\x00")
     if nul >= 0:
         raise _binary(label, data, nul)
@@ -150,7 +157,7 @@ def decode(data: Bytes, label: str, encoding: str | None = None) -> tuple[str, s
         return str(data, "utf-8"), "utf-8", []
     except UnicodeDecodeError as error:
         at = error.start
-    if control and len(_CONTROL.findall(data)) > len(data) / 500:
+    if control and len(CONTROL.findall(data)) > len(data) / 500:
         raise _binary(label, data, control.start())
     name = "cp1252"
     try:
@@ -205,9 +212,9 @@ def open_text(data: Bytes, label: str, encoding: str | None = None) -> Text:
     """Bytes as `decode` would have them, without a second copy where they are UTF-8 already; raises what it does."""
     utf8 = (encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
     start = 3 if data[:3] == b"\xef\xbb\xbf" else 0
-    other = any(data[:4].startswith(bom) for bom, name in _BOMS if name != "utf-8-sig")
+    other = any(data[:4].startswith(bom) for bom, name in BOMS if name != "utf-8-sig")
     if len(data) >= MAPPED and utf8 and not other and data.find(b"\x00") < 0 and _is_utf8(data, start):
-        decode(data[:4096] if _SEEN.search(data[start:4096]) else data[:], label, "latin-1")  # refuses what is no text
+        decode(data[:4096] if SEEN.search(data[start:4096]) else data[:], label, "latin-1")  # refuses what is no text
         return Text(data, start, encoding or "utf-8", [])
     text, encoding, notices = decode(data, label, encoding)
     return Text(text.encode(), 0, encoding, notices)

@@ -1,20 +1,11 @@
-"""A text file → one string in Unicode NFC with plain line ends, and its wrapping (licence, credits) found."""
+"""A text at once: one string in Unicode NFC with plain line ends, and where it came from."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from dataclasses import dataclass, field
+from typing import Any
 
-from rnnkit.data.source import Source, decode, read_bytes
-
-_START = re.compile(r"^\*{3} ?START (?:OF|:)[^*]{0,300}\*{3}[^\n]*\n", re.MULTILINE | re.IGNORECASE)
-_END = re.compile(r"^\*{3} ?END (?:OF|:)[^*]{0,300}\*{3}", re.MULTILINE | re.IGNORECASE)
-_LAST = re.compile(r"^End of (?:the )?Project Gutenberg[^\n]*\s*\Z", re.MULTILINE | re.IGNORECASE)
-_EDGES = re.compile(r"\A(?:[^\S\n]*\n)+|\s+\Z")
-BLOCK = 1 << 20
-"""Characters encoded at a time for their fingerprint."""
+from rnnkit.data.corpus import Corpus, read_corpus
 
 
 @dataclass
@@ -29,49 +20,28 @@ class Text:
     def __len__(self) -> int:
         return len(self.text)
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the characters, the same for every encoding and line end of one text."""
-        digest = hashlib.sha256()
-        for start in range(0, len(self.text), BLOCK):
-            digest.update(self.text[start : start + BLOCK].encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
 
+def read_text(source: Any, encoding: str | None = None) -> Text:
+    """Reads a text at once, in the encoding given or in the one that it is found to be in.
 
-def read_text(source: Source, encoding: str | None = None) -> Text:
-    """Reads a text: UTF-8, UTF-16 with a byte-order mark, else cp1252 or Latin-1 (said), unless encoding is given.
-
-    Line ends become '\\n', characters are composed (NFC). source is a path, '-' for standard input or a binary stream.
-    Raises UsageError when it cannot be opened, DataError when it is empty or not text.
+    Line ends become '\\n', characters are composed (NFC). source: a path, a folder, '-' for standard input, a binary
+    stream, or a list of them. Raises UsageError when it cannot be opened, DataError when it is empty or not text.
     """
-    data, label = read_bytes(source)
-    text, encoding, notices = decode(data, label, encoding)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        notices.append("line ends were changed to a single newline")
-    if not unicodedata.is_normalized("NFC", text):
-        before = len(text)
-        text = unicodedata.normalize("NFC", text)
-        notices.append(f"letters and their accents were joined (NFC): {before:,} characters became {len(text):,}")
-    return Text(text, label, encoding, notices)
+    corpus = read_corpus(source, encoding)
+    corpus.notices[:] = [notice for notice in corpus.notices if "--strip-frontmatter" not in notice]
+    text = corpus.spool.text(0, len(corpus))
+    corpus.spool.close()
+    return Text(text, called(corpus), spoken(corpus), corpus.notices)
 
 
-def find_frontmatter(text: str) -> tuple[int, int] | None:
-    """Where the body lies [start, end) between lines '*** START OF … ***' and '*** END OF … ***', or None.
-
-    Anything under a tenth of the text is no body: such marks then belong to something else.
-    """
-    start = _START.search(text)
-    end = _END.search(text, start.end()) if start else None
-    if start is None or end is None or end.start() - start.end() < 0.1 * len(text):
-        return None
-    return start.end(), end.start()
+def called(corpus: Corpus) -> str:
+    """What messages call a text: its file, or the first one and how many more there are."""
+    more = len(corpus.labels) - 1
+    return corpus.labels[0] + (f" and {more} more" if more else "")
 
 
-def strip_frontmatter(text: str) -> tuple[str, str | None]:
-    """The body alone, without blank lines around it, and a notice; or the text as it is and None."""
-    found = find_frontmatter(text)
-    if found is None:
-        return text, None
-    body = _EDGES.sub("", _LAST.sub("", text[found[0] : found[1]])) + "\n"
-    dropped = len(text) - len(body)
-    return body, f"{dropped:,} characters outside the START and END marks are left out (licence, credits)"
+def spoken(corpus: Corpus) -> str:
+    """The encodings of a text's files, with their numbers where they differ."""
+    if len(corpus.encodings) == 1:
+        return next(iter(corpus.encodings))
+    return ", ".join(f"{name} ({count} file{'s' * (count > 1)})" for name, count in corpus.encodings.most_common())

@@ -1,4 +1,4 @@
-"""Text ↔ ids by characters, words or bytes; any text at all can be encoded, and decoding gives it back.
+"""Text ↔ ids by characters, words, byte pairs or bytes; any text at all can be encoded, and decoding gives it back.
 
 What the vocabulary lacks is spelled by the parts it has: words by their characters, characters by their UTF-8 bytes, a
 byte as two half-bytes. Sixteen symbols are thus enough for all of Unicode, where 256 would triple a small output layer.
@@ -7,8 +7,6 @@ byte as two half-bytes. Sixteen symbols are thus enough for all of Unicode, wher
 from __future__ import annotations
 
 import codecs
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,62 +14,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data import bpe
+from rnnkit.data.census import Census, frequent
+from rnnkit.data.reading import composed
+from rnnkit.data.words import token_blocks
 from rnnkit.errors import DataError, UsageError
 
 Ids = NDArray[np.int32]
-LEVELS = ("char", "word", "byte")
+LEVELS = ("char", "word", "bpe", "byte")
 MAX_WORDS = 20_000  # a larger output layer costs more than the words are worth to a small model
+REMEMBERED = 1 << 18  # rare words whose spelling is remembered
 
 BLOCK = 1 << 20
-"""Characters cut into tokens or ids at a time, about."""
+"""Characters cut into tokens or ids at a time."""
 BLOCK_BYTES = 24
 """About what is between a character and its id: code points, their copy within the table, the id itself."""
 
-_LETTERS = r"[^\W\d_]"
-# French elisions stand alone (l'|homme, qu'|il); other apostrophes stay inside (aujourd'hui, don't). A blank belongs to
-# the token after it, so that joining tokens gives the text back.
-_TOKEN = re.compile(
-    rf" ?(?:(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu)['’](?={_LETTERS})"
-    rf"|{_LETTERS}+(?:['’]{_LETTERS}+)*|\d+|[^\w\s]|_)|\s",
-    re.IGNORECASE,
-)
-
-
-def tokens(text: str) -> list[str]:
-    """Cuts a text into words, numbers, punctuation and blanks; joined, they are the text again."""
-    return _TOKEN.findall(text)
-
 
 class Vocabulary:
-    """A fixed set of symbols: specials, then symbols of text, then (fallback) 16 half-bytes; or the 256 bytes.
+    """A fixed set of symbols: specials, then symbols of text, then (fallback) 16 half-bytes; or first the 256 bytes.
 
-    symbols: characters or tokens in id order, after the specials. fallback: whether text outside the vocabulary is
-    spelled in half-bytes; without it such characters become U+FFFD, which is then a symbol itself.
+    symbols: characters or tokens in id order, after the specials; of level 'bpe' runs of bytes in Latin-1, after the
+    bytes. fallback: whether text outside the vocabulary is spelled in half-bytes; without it such characters become
+    U+FFFD, which is then a symbol itself. ``rare`` is what `gather` found to be spelled: (different symbols, how often
+    they occur, among how many symbols).
     """
 
     def __init__(
         self, level: str, symbols: Sequence[str], *, fallback: bool = True, specials: Sequence[str] = ()
     ) -> None:
-        if level not in LEVELS:
-            raise UsageError(f"level must be one of {', '.join(LEVELS)}, found '{level}'")
-        self.level = level
+        _check_level(level)
+        self.level, self.bytewise = level, level in ("bpe", "byte")
         self.specials = tuple(specials)
-        self.fallback = fallback and level != "byte"
+        self.fallback = fallback and not self.bytewise
         self.symbols = list(symbols)
-        if not self.fallback and level != "byte" and "\ufffd" not in self.symbols:
+        self.rare = (0, 0, 0)
+        if not self.fallback and not self.bytewise and "\ufffd" not in self.symbols:
             self.symbols.append("\ufffd")
         self._first = len(self.specials)
         self._halves = self._first + len(self.symbols)
-        self._ids = {s: i + self._first for i, s in enumerate(self.symbols)}
+        self._ids = {} if self.bytewise else {s: i + self._first for i, s in enumerate(self.symbols)}
         points = {ord(s): i for s, i in self._ids.items() if len(s) == 1}
-        self._table = np.full(max(points, default=0) + 2, -1, dtype=np.int32)
+        self._table = np.full(max(max(points, default=0) + 2, 128), -1, dtype=np.int32)
         self._table[list(points)] = list(points.values())
         self._spelled: dict[str, list[int]] = {}
+        self._joiner = bpe.Joiner(self.symbols if level == "bpe" else ())
 
     @classmethod
-    def build(
+    def build(cls, text: str | Iterable[str], level: str = "char", **options: Any) -> Vocabulary:
+        """Collects the symbols that a text (or several) holds often enough; ``options`` are those of `gather`."""
+        texts = [text] if isinstance(text, str) else text
+        return cls.gather((_blocks(composed(part)) for part in texts), level, **options)
+
+    @classmethod
+    def gather(
         cls,
-        text: str | Iterable[str],
+        parts: Iterable[Iterable[str]],
         level: str = "char",
         *,
         min_count: int = 2,
@@ -79,34 +77,40 @@ class Vocabulary:
         fallback: bool = True,
         specials: Sequence[str] = (),
     ) -> Vocabulary:
-        """Collects the symbols that a text (or several) holds at least min_count times.
+        """Collects the symbols that texts, each in blocks and in NFC, hold at least min_count times.
 
-        max_size bounds the words of level 'word' (the most frequent are kept; 20,000 unless given) or the characters
-        of level 'char'. The order of ids is that of the symbols, so equal texts give equal vocabularies.
+        max_size bounds the words of level 'word' (the most frequent are kept; 20,000 unless given), the characters of
+        level 'char', or all symbols of level 'bpe' (2,048 unless given, never under 256). The order of ids is that of
+        the symbols, so equal texts give equal vocabularies. Raises UsageError where 'bpe' lacks its library.
         """
-        if level not in LEVELS:
-            raise UsageError(f"level must be one of {', '.join(LEVELS)}, found '{level}'")
+        _check_level(level)
         if level == "byte":
             return cls(level, (), specials=specials)
-        letters: Counter[str] = Counter()
-        words: Counter[str] = Counter()
-        for part in [text] if isinstance(text, str) else text:
-            for block in _blocks(_normal(part)):
-                _count(letters, block)
-                if level == "word":
-                    words.update(tokens(block))
-        size = max_size if level == "char" else None
-        chosen = _frequent(letters, min_count, size)
+        if level == "bpe":
+            size = max(256, bpe.SIZE if max_size is None else max_size)
+            return cls(level, bpe.learn((cut for part in parts for cut in token_blocks(part)), size), specials=specials)
+        census = Census()
+        for part in parts:
+            if level == "word":
+                census.count_words(part)
+            else:
+                census.count(part)
+        letters = census.letters()
+        chosen = frequent(letters, min_count, max_size if level == "char" else None)
+        counts = letters
         if level == "word":
-            spaced = [w for w in words if len(w) > 1]
-            own = Counter({w: words[w] for w in spaced})
-            chosen |= _frequent(own, min_count, MAX_WORDS if max_size is None else max_size)
-        return cls(level, sorted(chosen), fallback=fallback, specials=specials)
+            words = Counter({word: count for word, count in census.words.items() if len(word) > 1})
+            chosen |= frequent(words, min_count, MAX_WORDS if max_size is None else max_size)
+            counts = census.words
+        made = cls(level, sorted(chosen), fallback=fallback, specials=specials)
+        left = [count for symbol, count in counts.items() if symbol not in chosen]
+        made.rare = (len(left), sum(left) + census.forgotten, counts.total() + census.forgotten)
+        return made
 
     @property
     def size(self) -> int:
         """Number of ids: what the embedding and the output layer need."""
-        return self._first + 256 if self.level == "byte" else self._halves + 16 * self.fallback
+        return self._halves + 256 * self.bytewise + 16 * self.fallback
 
     def __len__(self) -> int:
         return self.size
@@ -122,17 +126,35 @@ class Vocabulary:
 
     def encode(self, text: str) -> Ids:
         """Text → ids int32 [n], after composing it to NFC."""
-        encode = {"byte": self._encode_bytes, "word": self._encode_words, "char": self._encode_characters}[self.level]
-        blocks = [encode(block) for block in _blocks(_normal(text))]
+        blocks = list(self.encode_blocks(_blocks(composed(text))))
         return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.int32), *blocks])
+
+    def encode_blocks(self, blocks: Iterable[str]) -> Iterator[Ids]:
+        """A text in blocks, in NFC → its ids, some at a time; the same ids wherever the blocks end."""
+        if self.level == "word":
+            yield from map(self._encode_words, token_blocks(blocks))
+        elif self.level == "bpe":
+            yield from map(self._encode_pairs, token_blocks(blocks))
+        else:
+            yield from map(self._encode_bytes if self.level == "byte" else self._encode_characters, blocks)
 
     def _encode_bytes(self, text: str) -> Ids:
         raw = np.frombuffer(_utf8(text), dtype=np.uint8)
         return raw.astype(np.int32) + np.int32(self._first)
 
+    def _encode_pairs(self, cut: list[str]) -> Ids:
+        out: list[int] = []
+        for word in cut:
+            out += self._joiner.ids(word)
+        return np.array(out, dtype=np.int32) + np.int32(self._first)
+
     def _encode_characters(self, text: str) -> Ids:
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        ids = self._table[np.minimum(points, len(self._table) - 1)]
+        if text.isascii():
+            points: NDArray[Any] = np.frombuffer(text.encode(), np.uint8)
+            ids = self._table[points]
+        else:
+            points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            ids = self._table[np.minimum(points, len(self._table) - 1)]
         unknown = np.flatnonzero(ids < 0)
         if not unknown.size:
             return ids
@@ -146,14 +168,15 @@ class Vocabulary:
             out[starts[i] : starts[i] + len(part)] = part
         return out
 
-    def _encode_words(self, text: str) -> Ids:
-        cut = tokens(text)
+    def _encode_words(self, cut: list[str]) -> Ids:
         found: list[Any] = list(map(self._ids.get, cut))
         out: list[int] = []
         start = 0
         for at in [at for at, i in enumerate(found) if i is None]:
             token = cut[at]
             if token not in self._spelled:
+                if len(self._spelled) >= REMEMBERED:
+                    self._spelled.clear()
                 self._spelled[token] = [i for c in token for i in self._spell(c)]
             out += found[start:at]
             out += self._spelled[token]
@@ -213,8 +236,9 @@ class Decoder:
                 raise DataError(f"expected an id from 0 to {v.size - 1}, found {i}; model and vocabulary differ")
             if i < v._first:
                 continue
-            if v.level == "byte":
-                out.append(self._utf8.decode(bytes((i - v._first,))))
+            if v.bytewise:
+                at = i - v._first
+                out.append(self._utf8.decode(bytes((at,)) if at < 256 else v.symbols[at - 256].encode("latin-1")))
             elif i < v._halves:
                 out.append(self.flush() + v.symbols[i - v._first])
             elif self._half is None:
@@ -239,35 +263,16 @@ def _is_array(ids: object) -> bool:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """The text in blocks that end after a line end, where no token ends later; one block where it has no lines."""
-    start = 0
-    while start < len(text):
-        stop = text.find("\n", start + BLOCK) + 1 or len(text)
-        yield text[start:stop]
-        start = stop
+    return (text[start : start + BLOCK] for start in range(0, len(text), BLOCK))
 
 
-def _count(counts: Counter[str], text: str) -> None:
-    """Add how often each character occurs."""
-    found = np.bincount(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"))
-    for point in np.flatnonzero(found).tolist():
-        counts[chr(point)] += int(found[point])
-
-
-def _normal(text: str) -> str:
-    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+def _check_level(level: str) -> None:
+    if level not in LEVELS:
+        raise UsageError(f"level must be one of {', '.join(LEVELS)}, found '{level}'")
 
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace" if text.isascii() else "surrogatepass")
-
-
-def _frequent(counts: Counter[str], min_count: int, size: int | None) -> set[str]:
-    """The symbols seen often enough, at most `size` of them; equal counts are settled by their order as text."""
-    kept = [s for s, n in counts.items() if n >= min_count]
-    if size is not None and len(kept) > size:
-        kept = sorted(kept, key=lambda s: (-counts[s], s))[:size]
-    return set(kept)
 
 
 def _problem(data: object) -> str:
@@ -287,4 +292,6 @@ def _problem(data: object) -> str:
         return "symbols beside the bytes"
     if level == "char" and any(len(s) != 1 for s in symbols):
         return "characters that are longer than one"
+    if level == "bpe" and any(len(s) < 2 or max(s) > "\xff" for s in symbols):
+        return "byte pairs that are no runs of bytes"
     return ""

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from rnnkit.cells import get_cell
+from rnnkit.data.folder import is_folder
 from rnnkit.data.series import SeriesSet, read_series
-from rnnkit.errors import DataError
+from rnnkit.errors import DataError, UsageError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Network
@@ -271,12 +272,17 @@ class ForecastJob:
 
 def recognises(source: Source) -> str:
     """Delimited tables are told by their ending or by their first lines."""
-    from rnnkit.data.sniff import looks_like_table
+    from rnnkit.data.sniff import are_tables
 
-    return "a table with columns" if looks_like_table(source) else ""
+    return "a table with columns" if are_tables(source) else ""
 
 
 def _read(source: Source, options: TrainOptions, reading: Reading | None) -> SeriesSet:
+    if isinstance(source, list) or is_folder(source):
+        raise UsageError(
+            "one table was expected to forecast from, found several files; join them into one, with a column that "
+            "names the series, or learn them as text with --task language"
+        )
     return read_series(
         source, time=options.time, target=options.target, id=options.id, past=options.past, future=options.future,
         static=options.static, gaps=options.gaps, progress=reading,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from itertools import pairwise
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from rnnkit.data.text import Text, find_frontmatter, read_text, strip_frontmatter
-from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES, Vocabulary
+from rnnkit.data.corpus import Corpus, read_corpus
+from rnnkit.data.text import spoken
+from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES
 from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
 from rnnkit.modelfile import ModelMeta
@@ -20,19 +20,15 @@ from rnnkit.nn.losses import Loss, SoftmaxCrossEntropy
 from rnnkit.tasks import Findings, Reading, Source
 from rnnkit.tasks.language_model import Facts, LanguageModel
 from rnnkit.tasks.language_network import network_of
+from rnnkit.tasks.language_parts import count, cut_documents, cut_text, encode, vocabulary_of
 from rnnkit.tasks.language_plan import plan_of, resolve, size_for
 from rnnkit.tasks.language_score import (
-    GRAM,
     GRAM_BYTES,
     GRAM_SECONDS,
-    JUDGED,
-    PIECES,
-    SELECTED,
     ngram_nats,
     per_character,
     piece_shape,
     reading_bytes,
-    side_by_side,
     text_nats,
     token_nats,
     verdict,
@@ -40,11 +36,6 @@ from rnnkit.tasks.language_score import (
 from rnnkit.tasks.memory import described, peak_bytes
 from rnnkit.tasks.options import TrainOptions, plain, stored
 
-PIECE = 5000
-"""The selecting part is the ends of at most PIECES stretches of at least PIECE characters each, so that what is learned
-reaches to the judged part and covers the whole text."""
-LEAST_PIECE = 64
-"""Characters of a selecting piece at least; a small --val makes fewer pieces."""
 LEAST = {"select": 32, "judge": 64}
 """Tokens below which a part decides by chance."""
 
@@ -56,36 +47,25 @@ class LanguageJob:
     stages: tuple[str, ...] = ("fit",)
     loss: Loss = SoftmaxCrossEntropy()
 
-    def __init__(self, text: Text, options: TrainOptions) -> None:
-        self.notices = list(text.notices)
-        body = text.text
-        if options.strip_frontmatter:
-            body, said = strip_frontmatter(body)
-            self.notices.append(said or "no START and END marks of front matter were found, the whole text is used")
-        elif find_frontmatter(body):
-            self.notices.append(
-                "text around START and END marks (a licence, credits) is trained on; --strip-frontmatter leaves it out"
-            )
-        self.fingerprint = dataclasses.replace(text, text=body).fingerprint()
-        known = _cut(body, 0, len(body), 1 - options.val)
-        share = min(options.val / 2, SELECTED / known)
-        cuts = [(a, _cut(body, a, b, 1 - share), b) for a, b in _stretches(known, share)]
-        self.text, judged = body, len(body) - known
-        self.slices = {
-            "fit": [slice(a, c) for a, c, _ in cuts],
-            "select": [slice(c, b) for _, c, b in cuts],
-            "judge": [slice(known, min(known + JUDGED, len(body)))],
-        }
-        self.judged = f"last {100 * options.val:g} % of the text, {judged:,} characters"
-        if judged > JUDGED:
-            self.judged += f", the first {JUDGED:,} of them"
-        self.vocabulary = Vocabulary.build((body[part] for part in self.slices["fit"]), options.level)
-        pieces = {name: [self.vocabulary.encode(body[part]) for part in parts] for name, parts in self.slices.items()}
-        pairs = list(zip(pieces["fit"], pieces["select"], strict=True))
-        self.tail = _last([part for pair in pairs for part in pair], GRAM + 1)
-        self.selection = side_by_side(pairs)
-        del pairs
-        self.ids = {name: np.concatenate(pieces.pop(name)) for name in list(pieces)}
+    def __init__(
+        self, corpus: Corpus, options: TrainOptions, told: Callable[[float], None] = lambda share: None
+    ) -> None:
+        """``told`` hears which share of counting and encoding is done; the text is given up at the end."""
+        self.notices = list(corpus.notices)
+        text, self.fingerprint = corpus.spool, corpus.fingerprint
+        if options.split == "documents":
+            cut = cut_documents(corpus, options.val, options.document_separator, options.seed)
+            ranges = repr(cut.parts()).encode()
+            self.fingerprint = hashlib.sha256(self.fingerprint.encode() + ranges).hexdigest()
+        else:
+            cut = cut_text(text, options.val)
+        self.judged, self.judged_characters = cut.judged, count(cut.judge)
+        self.vocabulary = vocabulary_of(text, cut.fit, options, lambda share: told(share / 2))
+        made = encode(text, cut, self.vocabulary, lambda share: told(0.5 + share / 2))
+        self.ids, self.tail, self.selection = made.ids, made.tail, made.selection
+        self.opening, self.beginning = text.text(0, 1), text.text(0, 200)
+        self.read = text.nbytes, min(len(text), BLOCK)
+        text.close()
         self.asked, self.sized = options, options.hidden is not None or options.preset is not None
         self.resolved = resolve(len(self.ids["fit"]), self.vocabulary.size, options, self.notices)
         for name, least in LEAST.items():
@@ -94,7 +74,6 @@ class LanguageJob:
                     f"at least {least} tokens are needed to {name} by, and --val {options.val:g} leaves "
                     f"{len(self.ids[name])}; give a longer text or a larger --val"
                 )
-        self.opening = body[:1]
         self._settle()
 
     def _settle(self) -> None:
@@ -112,13 +91,13 @@ class LanguageJob:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The text of each part."""
-        return {name: "".join(self.text[part] for part in parts) for name, parts in self.slices.items()}
+        """The text of each part, as its ids spell it."""
+        return {name: self.vocabulary.decode(ids) for name, ids in self.ids.items()}
 
     @property
     def first_words(self) -> str:
         """How the text begins, to go on from."""
-        return " ".join(self.text[:200].split()[:2])[:40]
+        return " ".join(self.beginning.split()[:2])[:40]
 
     def network(self) -> Network:
         return network_of(self.resolved, self.vocabulary.size)
@@ -128,6 +107,7 @@ class LanguageJob:
         epoch, i = divmod(step, self.per_epoch)
         ids = self.ids["fit"]
         window = side_by_side_window(ids, self._offset(epoch) + i * self.length, self.rows, self.span, self.length + 1)
+        window = window.astype(np.int32)  # they are kept in the smallest type that holds them
         return Batch(window[:-1], window[1:], fresh=i == 0)
 
     def _offset(self, epoch: int) -> int:
@@ -143,7 +123,7 @@ class LanguageJob:
 
     def judge(self, network: Network, stage: str, report: dict[str, Any]) -> dict[str, Any]:
         size, ids = self.vocabulary.size, self.ids["judge"]
-        characters = sum(part.stop - part.start for part in self.slices["judge"])
+        characters = self.judged_characters
         scores = per_character(float(text_nats(network, self.tail, ids, size).sum()), characters)
         name, total = ngram_nats(self.tail, ids, size, len(self.ids["select"]))
         table = {name: per_character(total, characters)}
@@ -171,9 +151,11 @@ class LanguageJob:
     def memory(self, network: Network) -> int:
         """Bytes that a training with this network takes at most."""
         V, tokens = self.vocabulary.size, self.rows * self.length
-        blocks = BLOCK_BYTES * min(len(self.text), BLOCK)
-        own = [*self.ids.values(), self.tail, *self.selection]
-        held = sys.getsizeof(self.text) + sum(array.nbytes for array in own)
+        text, block = self.read
+        blocks = BLOCK_BYTES * block
+        fit = self.ids["fit"].nbytes if text else 0  # ids of a long text are mapped, and may leave memory again
+        own = [self.ids["select"], self.ids["judge"], self.tail, *self.selection]
+        held = fit + sum(array.nbytes for array in own)
         return peak_bytes(
             network,
             self.plan,
@@ -185,7 +167,7 @@ class LanguageJob:
                 reading_bytes(network, piece_shape(len(self.ids["judge"])), V),
                 GRAM_BYTES * len(self.tail),
             ],
-            apart=held + self.ids["fit"].nbytes + blocks,
+            apart=held + text + fit + blocks,
         )
 
     def spared(self, network: Network) -> int:
@@ -200,16 +182,6 @@ class LanguageJob:
         return {}
 
 
-def _cut(text: str, start: int, stop: int, share: float) -> int:
-    """Where to cut near ``share`` of a range: after the next line end or blank if one is close, else right there."""
-    at = start + round((stop - start) * share)
-    for mark in "\n", " ":
-        end = text.find(mark, at, at + (stop - at) // 5)
-        if end >= 0:
-            return end + 1
-    return at
-
-
 def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, length: int) -> np.ndarray:
     """``[length, rows]``: row r begins at ``start + r·span`` of ``ids``, which go round; a view unless a row does."""
     start %= len(ids)
@@ -217,21 +189,6 @@ def side_by_side_window(ids: np.ndarray, start: int, rows: int, span: int, lengt
         at, step = ids.itemsize * start, ids.itemsize
         return np.ndarray((length, rows), ids.dtype, ids, at, (step, span * step))  # within ids, or NumPy refuses
     return ids[(start + np.arange(rows) * span + np.arange(length)[:, None]) % len(ids)]
-
-
-def _stretches(length: int, share: float) -> list[tuple[int, int]]:
-    """So many characters in equal ranges, as many as make sense when ``share`` of each selects."""
-    count = max(1, min(PIECES, length // PIECE, int(length * share / LEAST_PIECE)))
-    return list(pairwise(round(length * i / count) for i in range(count + 1)))
-
-
-def _last(parts: list[np.ndarray], count: int) -> np.ndarray:
-    """The last ``count`` of all ids in the parts."""
-    first, total = len(parts), 0
-    while first and total < count:
-        first -= 1
-        total += len(parts[first])
-    return np.concatenate(parts[first:])[-count:].copy()
 
 
 # -- what the table of tasks asks for -----------------------------------------------------------
@@ -243,30 +200,58 @@ def recognises(source: Source) -> str:
 
 
 def prepare(source: Source, options: TrainOptions, reading: Reading | None = None) -> LanguageJob:
-    """The job that trains a language model on a text, which is read at once."""
-    return LanguageJob(read_text(source, options.encoding), options)
+    """The job that trains a language model on a text, or on several as one."""
+    return _job(_read(source, options, reading), options, reading)
+
+
+def _read(source: Source, options: TrainOptions, reading: Reading | None) -> Corpus:
+    part = None if reading is None else lambda done, whole: reading(done // 3, whole)
+    return read_corpus(source, options.encoding, strip=options.strip_frontmatter, reading=part)
+
+
+def _job(corpus: Corpus, options: TrainOptions, reading: Reading | None) -> LanguageJob:
+    """Reading, counting and encoding each are a third of what ``reading`` hears of."""
+    size = corpus.size
+    return LanguageJob(
+        corpus, options, lambda share: reading(round(size * (1 + 2 * share) / 3), size) if reading else None
+    )
 
 
 def check(source: Source, options: TrainOptions, reading: Reading | None = None) -> Findings:
     """What a training would read and choose."""
-    text = read_text(source, options.encoding)
+    corpus = _read(source, options, reading)
     facts: dict[str, Any] = {
-        "characters": len(text.text),
-        "lines": text.text.count("\n") + 1,
-        "encoding": text.encoding,
+        "files": len(corpus.labels),
+        "characters": len(corpus),
+        "words": corpus.words,
+        "lines": corpus.lines + (not corpus.ends_line),
+        "encoding": spoken(corpus),
     }
+    if corpus.wrapped:
+        cut = "left out" if options.strip_frontmatter else "trained on"
+        facts["front and back matter"] = f"{corpus.wrapped:,} characters, {cut}"
     try:
-        job = LanguageJob(text, options)
+        job = _job(corpus, options, reading)
     except DataError as error:
-        return Findings("language", facts, [*text.notices, str(error)])
+        return Findings("language", facts, [*corpus.notices, str(error)])
     network = job.network()
     facts |= {
-        "vocabulary": f"{job.vocabulary.size} symbols ({options.level})",
+        "vocabulary": f"{job.vocabulary.size:,} symbols ({options.level})",
+        **_spelled(job),
         "tokens": sum(len(ids) for ids in job.ids.values()),
         "parameters": len(network.parameters),
         "memory of training": described(job.memory(network), job.spared(network)),
     }
     return Findings("language", facts, job.notices, job, job.options)
+
+
+def _spelled(job: LanguageJob) -> dict[str, Any]:
+    """What the vocabulary has no symbol for."""
+    different, occurring, among = job.vocabulary.rare
+    if not different:
+        return {}
+    what, how = ("words", "their characters") if job.vocabulary.level == "word" else ("characters", "bytes")
+    return {f"rare {what}": f"{different:,}, spelled by {how} ({100 * occurring / among:.2g} % of the {what})"}
 
 
 def open_model(network: Network, meta: ModelMeta, data: dict[str, np.ndarray]) -> LanguageModel:

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from rnnkit.data.text import Text, read_text
-from rnnkit.data.vocabulary import Vocabulary, tokens
+from rnnkit.data.vocabulary import Vocabulary
+from rnnkit.data.words import tokens
 from rnnkit.errors import DataError, ModelFileError, UsageError
 from rnnkit.modelfile import ModelMeta
 from rnnkit.nn import Chain, Network

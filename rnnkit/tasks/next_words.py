@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.data.vocabulary import Decoder, Vocabulary, tokens
+from rnnkit.data.vocabulary import Decoder, Vocabulary
+from rnnkit.data.words import tokens
 from rnnkit.errors import UsageError
 from rnnkit.nn import Network
 from rnnkit.nn.stepper import Stepper

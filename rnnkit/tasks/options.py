@@ -22,7 +22,11 @@ ONLY: dict[str, tuple[str, ...]] = {
         *("horizon", "season", "time", "target", "id", "past", "future", "static"),
         *("gaps", "output", "decode", "members"),
     ),
-    "language": ("preset", "embedding", "tied", "norm", "residual", "level", "strip_frontmatter", "encoding"),
+    "language": (
+        *("preset", "embedding", "tied", "norm", "residual"),
+        *("level", "vocabulary", "strip_frontmatter", "encoding"),
+        *("split", "document_separator"),
+    ),
 }
 """Settings that mean something to one task alone."""
 
@@ -33,7 +37,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Lengths count steps of the data: points of a series, tokens of a text. ``max_time`` is in seconds.
     """
 
-    data: str = ""
+    data: str | list[str] = ""
     task: str = "auto"
     start_from: str | None = None  # a run whose weights to begin with
     # network
@@ -62,6 +66,9 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     static: list[str] | None = None
     gaps: str = "mask"
     level: str = "char"
+    vocabulary: int | None = None
+    split: str = "text"
+    document_separator: str | None = None
     strip_frontmatter: bool = False
     encoding: str | None = None
     output: str = "quantile"
@@ -103,6 +110,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "steps",
             "stop",
             "patience",
+            "vocabulary",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -124,7 +132,10 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         _one_of("gaps", self.gaps, ("keep", "mask", "fill"))
         _one_of("output", self.output, tuple(OUTPUTS))
         _one_of("decode", self.decode, ("direct", "recursive"))
-        _one_of("level", self.level, ("char", "word", "byte"))
+        _one_of("level", self.level, ("char", "word", "bpe", "byte"))
+        _one_of("split", self.split, ("text", "documents"))
+        if self.document_separator is not None and self.split != "documents":
+            raise UsageError("--document-separator divides a text into documents; give --split documents with it")
         _one_of("precision", self.precision, PRECISIONS)
         self.recompute = check_recompute(self.recompute)
         pacing.read(self.turns)
@@ -156,7 +167,9 @@ def plain(options: TrainOptions) -> dict[str, Any]:
     """The settings that were given or chosen, as JSON and TOML can hold them."""
     foreign = {name for task, names in ONLY.items() if task != options.task for name in names}
     values = {k: v for k, v in msgspec.to_builtins(options).items() if v is not None and k not in foreign}
-    return {**values, "data": os.fsencode(options.data).decode("utf-8", "replace")}
+    data = options.data if isinstance(options.data, list) else [options.data]
+    names = [os.fsencode(name).decode("utf-8", "replace") for name in data]
+    return {**values, "data": names if isinstance(options.data, list) else names[0]}
 
 
 def stored(options: dict[str, Any]) -> dict[str, Any]:
