@@ -168,7 +168,11 @@ def test_every_example_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ok("example", "energy")
     ok("example", "chat")
+    for i in range(3):
+        Path("books").mkdir(exist_ok=True)
+        shutil.copy("chat.txt", f"books/{i}.txt")
     quick = {"chat.txt": ["--steps", "10", "--hidden", "8"]}
+    quick["books/"] = quick["chat.txt"]
     quick["energy.csv"] = [*quick["chat.txt"], "--members", "1"]
     for name, run in (("energy.csv", "runs/energy"), ("chat.txt", "runs/chat")):
         ok("train", name, "-o", run, *quick[name])

@@ -8,21 +8,24 @@ import io
 import json
 import mmap
 import random
+import sys
 import tracemalloc
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnkit import api
+from rnnkit.data.bpe import Joiner
 from rnnkit.data.corpus import read_corpus
 from rnnkit.data.frontmatter import find_frontmatter, strip_frontmatter
 from rnnkit.data.source import read_bytes
 from rnnkit.data.text import Text, read_text
 from rnnkit.data.vocabulary import LEVELS, Decoder, Vocabulary
-from rnnkit.data.words import tokens
+from rnnkit.data.words import token_blocks, tokens
 from rnnkit.errors import DataError, UsageError
 from rnnkit.tasks import language
 from rnnkit.tasks.options import TrainOptions
@@ -100,6 +103,40 @@ def test_what_surrounds_a_book_is_found_and_stripped() -> None:
         assert strip_frontmatter(other) == (other, None)
 
 
+SMALL_PRINT = "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n"
+WRAPPED = {
+    "small print": ("***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\nterms\n" + SMALL_PRINT, ""),
+    "small print and a farewell": (SMALL_PRINT, "End of the Project Gutenberg Etext of X, by Y\n\n"),
+    "credits": ("*** START OF X ***\n\nProduced by A B\nand others\n\n\nE-text prepared by C\n\n", "*** END OF X ***"),
+    "a mark of two lines": ("x\n*** START OF THE LONG\nTITLE OF X ***\n", "\n***END OF X***\nlicence\n"),
+    "no mark at the end": ("*** START OF THE PROJECT GUTENBERG EBOOK X ***\nThis file was produced by D\n\n", ""),
+    "both farewells": ("*** START OF X ***\n", "End of Project Gutenberg's X\n\n*** END OF X ***\nlicence\n"),
+}
+
+
+@pytest.mark.parametrize("case", WRAPPED)
+def test_every_usual_wrapping_is_stripped(case, monkeypatch):
+    before, after = WRAPPED[case]
+    story = "PREFACE\n\n" + STORY
+    assert strip_frontmatter(before + "\n\n" + story + "\n\n" + after)[0] == story
+    monkeypatch.setattr("rnnkit.data.frontmatter.WINDOW", 200)  # as in a book of which only both ends are looked at
+    assert strip_frontmatter(before + "\n\n" + story + "\n\n" + after)[0] == story
+    book = io.BytesIO((before + story + after).encode())
+    corpus = read_corpus([book, io.BytesIO((before + story + after).encode()), io.BytesIO(STORY.encode())], strip=True)
+    assert corpus.spool.text(0, len(corpus)) == story + story + STORY
+    assert corpus.wrapped == 2 * (len(before + story + after) - len(story))
+    assert corpus.notices == [
+        f"{corpus.wrapped:,} characters around the body of 2 texts are left out (licence, credits)"
+    ]
+    book.seek(0)
+    kept = read_corpus(book)
+    assert kept.wrapped == corpus.wrapped / 2
+    assert kept.notices == [
+        f"{kept.wrapped:,} characters around the body (a licence, credits) are trained on; "
+        "--strip-frontmatter leaves them out"
+    ]
+
+
 def test_a_real_book_in_latin1() -> None:
     path = REAL / "bovary-latin1.txt"
     if not path.exists():
@@ -108,7 +145,8 @@ def test_a_real_book_in_latin1() -> None:
     assert (text.encoding, len(text)) == ("cp1252", 704270)
     body, notice = strip_frontmatter(text.text)
     assert notice is not None
-    assert "Project Gutenberg" not in body
+    assert "Gutenberg" not in body
+    assert body.startswith("Gustave Flaubert\nMADAME BOVARY\n")
     assert body.endswith("croix d'honneur.\n")
 
 
@@ -200,6 +238,7 @@ def test_random_ids_always_decode_to_valid_text(level: str) -> None:
         ({"fallback": 1}, "fallback"),
         ({"level": "byte"}, "beside the bytes"),
         ({"extra": 1}, "other keys"),
+        ({"level": "bpe", "symbols": ["€uro"]}, "no runs of bytes"),
     ],
 )
 def test_a_damaged_vocabulary_is_refused(change: dict[str, object], words: str) -> None:
@@ -208,6 +247,106 @@ def test_a_damaged_vocabulary_is_refused(change: dict[str, object], words: str) 
         Vocabulary.from_dict(data)
     with pytest.raises(UsageError, match="char, word, bpe, byte"):
         Vocabulary.build("abba", "syllable")
+
+
+# -- words and byte pairs -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        (
+            "« L'homme qu'il a vu aujourd'hui, c'est-à-dire… »",
+            "«| L'|homme| qu'|il| a| vu| aujourd'hui|,| c'|est|-|à|-|dire|…| »",
+        ),
+        (
+            "Jusqu’où va d’Artagnan ? Presqu’île, grand’mère.",
+            "Jusqu’|où| va| d’|Artagnan| ?| Presqu’île|,| grand’mère|.",
+        ),
+        ("LORSQU'ON N'A QUE 1 000,5 €", "LORSQU'|ON| N'|A| QUE| 1| 000|,|5| €"),
+        ("l'1er, l' a, l'", "l|'|1|er|,| l|'| a|,| l|'"),
+        ("rock'n'roll O'Brien’s snake_case", "rock'n'roll| O'Brien’s| snake|_|case"),
+        ("हिन्दी में נִקּוּד", "हिन्दी| में| נִקּוּד"),
+    ],
+)
+def test_words_of_french_and_others(text, cut):
+    assert "|".join(tokens(text)) == cut
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["l'", "Qu’", "été", "a" * 30, "e\u0301", "'", " ", "-", "_", "9" * 25, "ि", "\n"])))
+def test_a_stream_is_cut_as_the_whole(parts):
+    text = "".join(parts) * 20
+    for size in (50, 3000):
+        blocks = (text[i : i + size] for i in range(0, len(text), size))
+        assert [token for cut in token_blocks(blocks) for token in cut] == tokens(text)
+    assert "".join(tokens(text)) == text
+
+
+def test_words_beyond_a_bound_are_forgotten_where_they_are_rare(monkeypatch):
+    monkeypatch.setattr("rnnkit.data.census.MOST", 40)
+    monkeypatch.setattr("rnnkit.data.spool.BLOCK", 2000)
+    text = "".join(f"often seldom{chr(97 + i % 26)}{chr(97 + i // 26)} " for i in range(600))
+    blocks = [text[i : i + 6000] for i in range(0, len(text), 6000)]
+    vocabulary = Vocabulary.gather([blocks], "word", min_count=3)
+    assert [s for s in vocabulary.symbols if len(s) > 1] == [" often"]
+    assert vocabulary.rare[1:] == (602, 1201)  # the first word, without a blank, and the last blank are rare
+
+
+def test_rare_symbols_are_counted():
+    assert Vocabulary.build("aaabbc", "char").rare == (1, 1, 6)
+    assert Vocabulary.build(" a bc bc de a", "word").rare == (1, 1, 5)
+
+
+def test_byte_pairs_join_what_comes_often():
+    vocabulary = Vocabulary.build(STORY * 3, "bpe", max_size=280)
+    assert vocabulary.size == 280
+    assert " chat" in vocabulary.symbols
+    assert "Où".encode().decode("latin-1") in vocabulary.symbols
+    assert len(vocabulary.encode(STORY)) < 0.5 * len(STORY.encode())
+    assert Vocabulary.build(STORY * 3, "bpe", max_size=280) == vocabulary
+    assert Vocabulary.build(STORY, "bpe", max_size=10).size == 256
+
+
+def test_our_joining_is_that_of_the_library():
+    from tokenizers import Tokenizer, models
+
+    text = STORY + "Le poisson rouge tourne en rond, le chat le regarde tourner.\n" * 4
+    vocabulary = Vocabulary.build(text, "bpe", max_size=360)
+    ids = {chr(i): i for i in range(256)} | {s: 256 + i for i, s in enumerate(vocabulary.symbols)}
+    pairs = []
+    for symbol in vocabulary.symbols:  # each was joined of two: those that those before it make of it
+        before = Joiner(vocabulary.symbols[: len(pairs)])
+        left, right = before._joined(symbol.encode("latin-1"))
+        spelled = {i: s for s, i in ids.items()}
+        pairs.append((spelled[left], spelled[right]))
+    theirs = Tokenizer(models.BPE(vocab=ids, merges=pairs))
+    for word in tokens(text + "Où tournera-t-il, ce chat rond ? Poissons, toit, œuf."):
+        assert Joiner(vocabulary.symbols).ids(word) == theirs.encode(word.encode().decode("latin-1")).ids
+
+
+def test_byte_pairs_need_their_library_only_to_be_learned(monkeypatch):
+    vocabulary = Vocabulary.build(STORY, "bpe", max_size=300)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    again = Vocabulary.from_dict(vocabulary.to_dict())
+    assert again.decode(again.encode("Le chat 🐟")) == "Le chat 🐟"
+    with pytest.raises(UsageError, match=r"pip install 'rnnkit\[bpe\]'"):
+        Vocabulary.build(STORY, "bpe")
+
+
+def test_a_bound_on_symbols_holds_at_every_level():
+    options = {"data": "x", "task": "language", "hidden": 8}
+    text = STORY.encode() * 40
+    sizes = {
+        level: api.prepare(
+            io.BytesIO(text), api.make_options({**options, "level": level, "vocabulary": n})
+        ).vocabulary.size
+        for level, n in (("char", 9), ("word", 9), ("bpe", 280), ("byte", 9))
+    }
+    letters = len(Vocabulary.build(STORY, "char").symbols)
+    assert sizes == {"char": 9 + 16, "word": letters + 9 + 16, "bpe": 280, "byte": 256}
+    with pytest.raises(UsageError, match="--vocabulary 256 leaves no room for byte pairs"):
+        api.prepare(io.BytesIO(text), api.make_options({**options, "level": "bpe", "vocabulary": 256}))
 
 
 # -- large texts --------------------------------------------------------------------------------
@@ -276,10 +415,10 @@ def test_a_mapped_file_is_refused_as_any_other(content, words, tmp_path, monkeyp
 @pytest.mark.parametrize("level", LEVELS)
 def test_preparing_a_text_takes_little_more_than_its_ids(level, tmp_path, monkeypatch):
     path = tmp_path / "text.txt"
-    path.write_text("Le chat dort sur le toit, et la nuit est douce.\n" * 20_000, encoding="utf-8")
-    monkeypatch.setattr("rnnkit.data.vocabulary.BLOCK", 1 << 16)
-    monkeypatch.setattr("rnnkit.data.spool.BLOCK", 1 << 16)
-    monkeypatch.setattr("rnnkit.data.pieces.PIECE", 1 << 16)
+    path.write_text("Le chat dort sur le toit, et la nuit est douce.\n" * 6_000, encoding="utf-8")
+    monkeypatch.setattr("rnnkit.data.vocabulary.BLOCK", 1 << 13)
+    monkeypatch.setattr("rnnkit.data.spool.BLOCK", 1 << 13)
+    monkeypatch.setattr("rnnkit.data.pieces.PIECE", 1 << 13)
     options = TrainOptions(data=str(path), level=level)
     job = language.prepare(path, options)  # whatever is made once and kept
     tracemalloc.start()
@@ -289,4 +428,4 @@ def test_preparing_a_text_takes_little_more_than_its_ids(level, tmp_path, monkey
     finally:
         tracemalloc.stop()
     kept = sum(ids.nbytes for ids in (*job.ids.values(), job.tail))
-    assert peak < path.stat().st_size + 2.2 * kept + 3e6
+    assert peak < path.stat().st_size + 2.2 * kept + 1.5e6

@@ -14,7 +14,7 @@ from rnnkit.cli import options
         "rnnkit check energy.csv",
         "rnnkit check energy.csv --horizon 48 --target load",
         "rnnkit check chat.txt --level word --json",
-        "rnnkit check chat.txt energy.csv --task language",
+        "rnnkit check books/ --strip-frontmatter",
     )
 )
 @options.sources

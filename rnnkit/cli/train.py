@@ -15,6 +15,7 @@ from rnnkit.errors import UsageError
     epilog=options.examples(
         "rnnkit train energy.csv --cell gru --horizon 48",
         "rnnkit train chat.txt --cell lstm --max-time 2m -o runs/cat",
+        "rnnkit train books/ --split documents --level bpe",
         "rnnkit train energy.csv -o runs/energy --force --hidden 32 --plot energy.png",
         "rnnkit train --resume -o runs/energy",
     )

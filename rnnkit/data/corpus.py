@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.data.folder import expand
+from rnnkit.data.folder import SHOWN, expand
 from rnnkit.data.frontmatter import body, left_out
 from rnnkit.data.pieces import Pieces, Told
 from rnnkit.data.reading import Reader
@@ -62,6 +62,8 @@ class Corpus:
         """Texts are joined at ends of lines."""
         if not self.ends_line:
             self.add("\n")
+            if self.documents:
+                self.documents[-1] = (self.documents[-1][0], len(self))
 
 
 def read_corpus(
@@ -75,6 +77,7 @@ def read_corpus(
     sources, notices = expand(source)
     corpus = Corpus(notices=notices)
     changed, joined, stripped = 0, [0, 0], 0
+    guessed: list[str] = []
     sizes = list(_sizes(sources))
     total = sum(sizes)
     for one in sources:
@@ -93,8 +96,10 @@ def read_corpus(
         changed += reader.returns
         if reader.joined[0] != reader.joined[1]:
             joined = [joined[0] + reader.joined[0], joined[1] + reader.joined[1]]
-        if reader.notice:
-            notices.append(reader.notice)
+        guessed += [reader.notice] if reader.notice else []
+    notices += guessed[:SHOWN]
+    if len(guessed) > SHOWN:
+        notices.append(f"{len(guessed) - SHOWN:,} more files were read as their bytes suggest: {spoken(corpus)}")
     if changed:
         of = f" of {changed} file{'s' * (changed > 1)}" if len(sources) > 1 else ""
         notices.append(f"line ends{of} were changed to a single newline")
@@ -109,6 +114,19 @@ def read_corpus(
             "--strip-frontmatter leaves them out"
         )
     return corpus
+
+
+def called(corpus: Corpus) -> str:
+    """What messages call a text: its file, or the first one and how many more there are."""
+    more = len(corpus.labels) - 1
+    return corpus.labels[0] + (f" and {more} more" if more else "")
+
+
+def spoken(corpus: Corpus) -> str:
+    """The encodings of a text's files, with their numbers where they differ."""
+    if len(corpus.encodings) == 1:
+        return next(iter(corpus.encodings))
+    return ", ".join(f"{name} ({count} file{'s' * (count > 1)})" for name, count in corpus.encodings.most_common())
 
 
 def _words(block: str, blank: bool) -> int:
@@ -156,26 +174,25 @@ def _add(corpus: Corpus, reader: Reader, strip: bool, told: Told) -> int:
 
 
 def divide(corpus: Corpus, separator: str | None) -> list[tuple[int, int]]:
-    """The documents of a text as ranges of characters: its files, divided at lines that are ``separator``.
+    """The documents of a text as ranges of characters: its files, divided after lines that are ``separator``.
 
-    Without one, a single file is divided at form feeds. Blank documents are passed over.
+    Without one, a single file is divided after form feeds. Blank documents are passed over.
     """
     if separator is None and len(corpus.documents) > 1:
         return corpus.documents
     found = []
     for start, stop in corpus.documents:
-        edges = [start, *(edge for cut in _cuts(corpus.spool, start, stop, separator) for edge in cut), stop]
-        found += [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if _seen(corpus.spool, a, b)]
+        at = start
+        for mark, end in [*_cuts(corpus.spool, start, stop, separator), (stop, stop)]:
+            if any(block.strip() for block in corpus.spool.blocks(at, mark)):
+                found.append((at, end))
+            at = end
     if separator is not None and len(found) == len(corpus.documents):
         raise DataError(
             f"no line of {', '.join(corpus.labels[:3])} is {separator!r}, which --document-separator names; "
             "give a line that stands between documents"
         )
     return found
-
-
-def _seen(spool: Spool, start: int, stop: int) -> bool:
-    return any(block.strip() for block in spool.blocks(start, stop))
 
 
 def _cuts(spool: Spool, start: int, stop: int, separator: str | None) -> Iterator[tuple[int, int]]:
@@ -190,8 +207,8 @@ def _cuts(spool: Spool, start: int, stop: int, separator: str | None) -> Iterato
         last = 0
         while here >= 0:
             first = at + here + (separator is not None)
-            last = here + len(wanted) - (separator is not None)  # its line end may begin the next one
-            yield max(first, start), at + last
+            yield max(first, start), at + here + len(wanted)
+            last = here + len(wanted) - (separator is not None)  # its line end may be the one before the next
             here = text.find(wanted, last)
         kept = min(len(text) - last, len(wanted) - 1)
         rest = text[len(text) - kept :] if kept else ""

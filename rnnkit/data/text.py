@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnkit.data.corpus import Corpus, read_corpus
+from rnnkit.data.corpus import called, read_corpus, spoken
 
 
 @dataclass
@@ -32,16 +32,3 @@ def read_text(source: Any, encoding: str | None = None) -> Text:
     text = corpus.spool.text(0, len(corpus))
     corpus.spool.close()
     return Text(text, called(corpus), spoken(corpus), corpus.notices)
-
-
-def called(corpus: Corpus) -> str:
-    """What messages call a text: its file, or the first one and how many more there are."""
-    more = len(corpus.labels) - 1
-    return corpus.labels[0] + (f" and {more} more" if more else "")
-
-
-def spoken(corpus: Corpus) -> str:
-    """The encodings of a text's files, with their numbers where they differ."""
-    if len(corpus.encodings) == 1:
-        return next(iter(corpus.encodings))
-    return ", ".join(f"{name} ({count} file{'s' * (count > 1)})" for name, count in corpus.encodings.most_common())

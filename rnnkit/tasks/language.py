@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnkit.data.corpus import Corpus, read_corpus
-from rnnkit.data.text import spoken
+from rnnkit.data.corpus import Corpus, read_corpus, spoken
 from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES
 from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan

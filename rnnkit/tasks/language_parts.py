@@ -82,9 +82,10 @@ def cut_documents(corpus: Corpus, val: float, separator: str | None, seed: int) 
     order = [documents[i] for i in np.random.Generator(key).permutation(len(documents))]
     total = count(documents)
     judge = _drawn(order, val * total, len(order) - 2)
-    rest = [document for document in order if document not in set(judge)]
+    held = set(judge)
+    rest = [document for document in order if document not in held]
     select = _drawn(rest, min(val * total / 2, SELECTED), len(rest) - 1)
-    held = set(judge) | set(select)
+    held |= set(select)
     judged = f"{len(judge)} of {len(documents)} documents, {count(judge):,} characters"
     if count(judge) > JUDGED:
         judged += f", the first {JUDGED:,} of them"
@@ -95,9 +96,11 @@ def cut_documents(corpus: Corpus, val: float, separator: str | None, seed: int) 
 def _drawn(order: Ranges, wanted: float, most: int) -> Ranges:
     """The first documents in this order that together have about so many characters, one at least."""
     found: Ranges = []
+    characters = 0
     for start, stop in order:
-        if len(found) < most and count(found) + (stop - start) / 2 <= wanted:
+        if len(found) < most and characters + (stop - start) / 2 <= wanted:
             found.append((start, stop))
+            characters += stop - start
     return found or [min(order, key=lambda document: (document[1] - document[0], document))]
 
 
