@@ -120,10 +120,12 @@ def test_every_command_is_documented(name):
     shown = ok(name, "--help").stdout
     assert "Examples:" in shown
     assert f"  rnnkit {name}" in shown or f"| rnnkit {name}" in shown
-    for param in command.params:
-        if isinstance(param, click.Option):
-            assert param.help, (name, param.name)
-    assert "json" in {param.name for param in command.params}
+    for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+        assert each.help.splitlines()[0].endswith(".")
+        for param in each.params:
+            if isinstance(param, click.Option):
+                assert param.help, (name, param.name)
+        assert "json" in {param.name for param in each.params}
 
 
 def test_the_public_names_are_listed():

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "train": "Train a recurrent network on DATA and keep it in a run's folder.",
     "predict": "Forecast with a trained run, or list the next words of a text.",
     "generate": "Write text with a trained run, from the words you give.",
+    "text": "Cut, stem, lemmatise and count words of French or English.",
     "evaluate": "Score a trained run on DATA, beside the simple baselines.",
     "quantize": "Keep a run's weights in 8 or 16 bits, and say what it costs.",
     "info": "Show the network of a run, or this machine and the runs here.",
