@@ -26,6 +26,7 @@ _common = options.combined(_files, _language, _out, options.as_json)
 
 
 @click.group(
+    invoke_without_command=True,
     epilog=options.examples(
         "rnnkit text tokenize chat.txt",
         "rnnkit text sentences chat.txt --json",
@@ -35,11 +36,14 @@ _common = options.combined(_files, _language, _out, options.as_json)
         "rnnkit text count chat.txt --by sentence --ngrams 1,2 --top 3 --drop-stopwords",
     )
 )
-def text() -> None:
+@click.pass_context
+def text(ctx: click.Context) -> None:
     """Tokens, sentences, stop words, stems, lemmas and counts of French and English texts.
 
     FILE is a text, several or a folder of them; - is standard input. Libraries: pip install 'rnnkit[text]'.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @text.command()
