@@ -34,7 +34,7 @@ _common = options.combined(_files, _language, _out, options.as_json)
         "rnnkit text stem chat.txt --language fr",
         "rnnkit text lemmatize chat.txt -o lemmas.csv",
         "rnnkit text count chat.txt --by sentence --ngrams 1,2 --top 3 --drop-stopwords",
-    )
+    ),
 )
 @click.pass_context
 def text(ctx: click.Context) -> None:
