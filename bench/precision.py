@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from rnnkit import plots
 from rnnkit._kernels import PRECISIONS
 from rnnkit.cells import CELLS
-from rnnkit.data.text import read_text
+from rnnkit.data.corpus import read_corpus
 from rnnkit.errors import RnnkitError
 from rnnkit.events import Evaluated, Returned
 from rnnkit.run import Run
@@ -47,9 +47,8 @@ class Curve(NamedTuple):
 
 def learn(path: Path, options: TrainOptions, precision: str, say: Callable[[str], None]) -> Curve:
     """Trains in a precision; ``RnnkitError`` where the backend lacks it."""
-    text = read_text(path)
     options = TrainOptions(**{**_settings(options), "precision": precision})
-    job, points = LanguageJob(text, options), []
+    job, points = LanguageJob(read_corpus(path), options), []
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         with closing(train(job, run, save_every=math.inf)) as events:
@@ -60,7 +59,7 @@ def learn(path: Path, options: TrainOptions, precision: str, say: Callable[[str]
                     points.append(event)
                     say(f"{precision:9}{event.step:7,}{event.selected:9.4f}{event.seconds:7.1f} s")
         values = Run(run).load_checkpoint()[0]["best"]
-    exact = LanguageJob(text, TrainOptions(**{**_settings(options), "precision": "float32"}))
+    exact = LanguageJob(read_corpus(path), TrainOptions(**{**_settings(options), "precision": "float32"}))
     network = exact.network()
     network.parameters.assign(values)
     return Curve(points, exact.select(network))

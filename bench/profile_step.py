@@ -22,7 +22,7 @@ import numpy as np
 from rnnkit import _kernels
 from rnnkit._kernels import Kernels, operations
 from rnnkit._kernels.operations import Ops
-from rnnkit.data.text import read_text
+from rnnkit.data.corpus import read_corpus
 from rnnkit.events import Stepped
 from rnnkit.job import Batch
 from rnnkit.nn import engine
@@ -107,7 +107,7 @@ def profile(clock: Clock, rows: int, steps: int, count: int, asked: argparse.Nam
             cell=asked.cell, hidden=asked.hidden, embedding=EMBEDDING, batch=rows, context=steps, steps=count,
             dropout=0.0, threads=asked.threads, backend=asked.backend, val=0.02,
         )  # fmt: skip
-        job = TimedJob(read_text(path), options)
+        job = TimedJob(read_corpus(path), options)
         job.clock = clock
         clock.steps.clear()
         for event in train(job, Path(folder, "run"), save_every=1e9):
