@@ -72,3 +72,12 @@ class TinyJob:
 def sha256(path: Path) -> str:
     """Digest of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def one_by_one(layer, x):
+    """What a layer gives for the steps of ``x [T,B,I]`` one at a time, its state carried on, and the last state."""
+    state, rows = None, []
+    for t in range(len(x)):
+        y, state = layer.forward(x[t : t + 1], state)
+        rows.append(y[0])
+    return rows, state

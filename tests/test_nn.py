@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from jobs import one_by_one
 
 from rnnkit.cells import CELLS
 from rnnkit.errors import ModelFileError, RnnkitError, UsageError
@@ -161,10 +162,7 @@ def test_steps_one_by_one_equal_the_whole(cell):
     layer = Recurrent(cell, 3, 5, layers=2).init(seed=1)
     x = np.random.default_rng(0).standard_normal((6, 2, 3)).astype(np.float32)
     whole, final = layer.forward(x)
-    state, rows = None, []
-    for t in range(len(x)):
-        y, state = layer.forward(x[t : t + 1], state)
-        rows.append(y[0])
+    rows, state = one_by_one(layer, x)
     np.testing.assert_allclose(rows, whole, rtol=1e-5, atol=1e-6)
     for a, b in zip(state, final, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from rnnkit import api
 from rnnkit.data.bpe import Joiner
-from rnnkit.data.corpus import read_corpus
+from rnnkit.data.corpus import read_corpus, wrapping
 from rnnkit.data.frontmatter import find_frontmatter, strip_frontmatter
 from rnnkit.data.source import read_bytes
 from rnnkit.data.text import Text, read_text
@@ -125,13 +125,13 @@ def test_every_usual_wrapping_is_stripped(case, monkeypatch):
     corpus = read_corpus([book, io.BytesIO((before + story + after).encode()), io.BytesIO(STORY.encode())], strip=True)
     assert corpus.spool.text(0, len(corpus)) == story + story + STORY
     assert corpus.wrapped == 2 * (len(before + story + after) - len(story))
-    assert corpus.notices == [
+    assert wrapping(corpus, True) == [
         f"{corpus.wrapped:,} characters around the body of 2 texts are left out (licence, credits)"
     ]
     book.seek(0)
     kept = read_corpus(book)
     assert kept.wrapped == corpus.wrapped / 2
-    assert kept.notices == [
+    assert wrapping(kept, False) == [
         f"{kept.wrapped:,} characters around the body (a licence, credits) are trained on; "
         "--strip-frontmatter leaves them out"
     ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit import console
 from rnnkit.cli import drawing
-from rnnkit.outputs import STDOUT, write
+from rnnkit.cli.outlet import put
 from rnnkit.tasks import Forecast
 
 ROWS = 24
@@ -47,15 +47,6 @@ def template(columns: dict[str, list[str]], out: Path) -> None:
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
     put(file.getvalue(), out)
-
-
-def put(text: str, out: Path | None) -> None:
-    """A text on standard output, or in a file."""
-    if out is None or out == STDOUT:
-        sys.stdout.write(text)
-        return
-    write(out, text.encode())
-    console.note(f"wrote {out}")
 
 
 def _labels(found: Forecast) -> list[str]:

@@ -21,7 +21,13 @@ _language = click.option(
     default="auto",
     help="Language; told by its words by default.",
 )
-_out = click.option("-o", "--out", type=options.FILE, metavar="FILE", help="Write to FILE; - is stdout.")
+_out = click.option(
+    "-o",
+    "--out",
+    type=options.FILE,
+    metavar="FILE",
+    help="Write to FILE, with every column where it ends in .csv; - is stdout.",
+)
 _common = options.combined(_files, _language, _out, options.as_json)
 
 
@@ -56,7 +62,7 @@ def tokenize(**asked: Any) -> None:
 
         return tokenize(body)
 
-    _each(("token", "start", "end"), rows, plain=1, **asked)
+    _each(("token", "start", "end"), rows, plain=True, **asked)
 
 
 @text.command()
@@ -69,7 +75,7 @@ def sentences(**asked: Any) -> None:
 
         return ((" ".join(sentence.split()),) for sentence in sentences(body, language()))
 
-    _each(("sentence",), rows, plain=1, **asked)
+    _each(("sentence",), rows, plain=True, **asked)
 
 
 @text.command()
@@ -128,7 +134,7 @@ def count(by: str, ngrams: str, top: int | None, drop_stopwords: bool, lemmas: b
         shown[found.document] += 1
         if top is None or shown[found.document] <= top:
             rows.append((found.document + 1, found.term, found.times, f"{found.tfidf:.4g}"))
-    _show(("document", "term", "count", "tfidf"), rows, 0, asked["json"], asked["out"])
+    _show(("document", "term", "count", "tfidf"), rows, False, asked["json"], asked["out"])
 
 
 def _word_by_word(name: str) -> Callable[[str, Callable[[], str]], Iterable[tuple[Any, ...]]]:
@@ -149,9 +155,9 @@ def _each(
     language: str,
     json: bool,
     out: Path | None,
-    plain: int = 0,
+    plain: bool = False,
 ) -> None:
-    """Rows of every text, one after the other; piped, the first ``plain`` columns alone where that is not 0."""
+    """Rows of every text, one after the other; ``plain``: the first column alone, but in a file of CSV."""
     bodies = _read(files)
     told = _chosen(language, bodies)
     _show(header, [row for body in bodies for row in rows(body, told)], plain, json, out)
@@ -204,10 +210,10 @@ def _range(ngrams: str) -> tuple[int, int]:
     return least, most
 
 
-def _show(header: tuple[str, ...], rows: Sequence[tuple[Any, ...]], plain: int, json: bool, out: Path | None) -> None:
+def _show(header: tuple[str, ...], rows: Sequence[tuple[Any, ...]], plain: bool, json: bool, out: Path | None) -> None:
     """Rows as JSON, as CSV, or one text a line."""
     from rnnkit import console
-    from rnnkit.cli.forecasts import put
+    from rnnkit.cli.outlet import put
 
     if not rows:
         raise DataError("a text with words was expected, found none")

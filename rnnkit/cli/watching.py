@@ -54,8 +54,8 @@ def train(job: TaskJob, quiet: bool, **how: Any) -> Finished:
 
 def _expected(job: TaskJob) -> str:
     """What a training takes here, and of a text what each reading of it does."""
-    seconds, per_epoch = expected_seconds(job, MEASURED), getattr(job, "per_epoch", None)
-    epochs = (job.plan.stop or job.plan.steps) / per_epoch if per_epoch else 0
+    seconds = expected_seconds(job, MEASURED)
+    epochs = (job.plan.stop or job.plan.steps) / job.per_epoch if job.per_epoch else 0
     return f", about {clock(seconds)}" + (f", {clock(seconds / epochs)} an epoch" if 1 < epochs < seconds else "")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnkit import console
-from rnnkit.cli.forecasts import digits, put
+from rnnkit.cli.forecasts import digits
+from rnnkit.cli.outlet import put
 from rnnkit.cli.texts import utf8
 from rnnkit.errors import DataError, UsageError
 

@@ -25,9 +25,9 @@ Reading = Callable[[int, int], None]  # takes the bytes that are read and those 
 class Corpus:
     """A text, its documents as ranges of characters, and what there is to say of it.
 
-    encodings: how many files were in which; wrapped: characters of front and back matter, left out or not; read, size:
-    bytes of the files that are read by now, and of all. ``fingerprint`` is the SHA-256 of the characters, the same for
-    every encoding and line end of one text.
+    encodings: how many files were in which; wrapped: characters of front and back matter, left out or not, around so
+    many ``bodies``; size: bytes of the files that are read by now. ``fingerprint`` is the SHA-256 of the characters,
+    the same for every encoding and line end of one text.
     """
 
     spool: Spool = field(default_factory=Spool)
@@ -36,6 +36,7 @@ class Corpus:
     notices: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     wrapped: int = 0
+    bodies: int = 0
     lines: int = 0
     words: int = 0
     size: int = 0
@@ -76,7 +77,7 @@ def read_corpus(
     """
     sources, notices = expand(source)
     corpus = Corpus(notices=notices)
-    changed, joined, stripped = 0, [0, 0], 0
+    changed, joined = 0, [0, 0]
     guessed: list[str] = []
     sizes = list(_sizes(sources))
     total = sum(sizes)
@@ -92,7 +93,7 @@ def read_corpus(
         corpus.labels.append(reader.label)
         corpus.encodings[reader.encoding] += 1
         corpus.wrapped += wrapped
-        stripped += wrapped > 0
+        corpus.bodies += wrapped > 0
         changed += reader.returns
         if reader.joined[0] != reader.joined[1]:
             joined = [joined[0] + reader.joined[0], joined[1] + reader.joined[1]]
@@ -105,15 +106,19 @@ def read_corpus(
         notices.append(f"line ends{of} were changed to a single newline")
     if joined[0]:
         notices.append(f"letters and their accents were joined (NFC): {joined[0]:,} characters became {joined[1]:,}")
-    if strip:
-        said = left_out(corpus.wrapped, stripped) if stripped else "no front matter was found, the whole text is used"
-        notices.append(said)
-    elif stripped:
-        notices.append(
-            f"{corpus.wrapped:,} characters around the body (a licence, credits) are trained on; "
-            "--strip-frontmatter leaves them out"
-        )
     return corpus
+
+
+def wrapping(corpus: Corpus, strip: bool) -> list[str]:
+    """What is to be said of the front and back matter of a text, after it was stripped or not."""
+    if strip and not corpus.bodies:
+        return ["no front matter was found, the whole text is used"]
+    if strip:
+        return [left_out(corpus.wrapped, corpus.bodies)]
+    if corpus.bodies:
+        around = f"{corpus.wrapped:,} characters around the body (a licence, credits)"
+        return [f"{around} are trained on; --strip-frontmatter leaves them out"]
+    return []
 
 
 def called(corpus: Corpus) -> str:

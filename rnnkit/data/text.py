@@ -28,7 +28,6 @@ def read_text(source: Any, encoding: str | None = None) -> Text:
     stream, or a list of them. Raises UsageError when it cannot be opened, DataError when it is empty or not text.
     """
     corpus = read_corpus(source, encoding)
-    corpus.notices[:] = [notice for notice in corpus.notices if "--strip-frontmatter" not in notice]
     text = corpus.spool.text(0, len(corpus))
     corpus.spool.close()
     return Text(text, called(corpus), spoken(corpus), corpus.notices)

@@ -97,6 +97,7 @@ class TaskJob(Job, Protocol):
     task: str
     notices: list[str]
     resolved: TrainOptions
+    per_epoch: int  # steps of a reading of the data; 0 where batches are drawn from it
 
 
 class Model(Protocol):

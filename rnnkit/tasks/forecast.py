@@ -38,6 +38,7 @@ class ForecastJob:
     """Fit on the early part of the series, select and judge on the later ones, then fit on everything."""
 
     task = "forecast"
+    per_epoch = 0
 
     def __init__(self, series: SeriesSet, options: TrainOptions, read: int = 0) -> None:
         """``read``: bytes of the file that the series came from."""

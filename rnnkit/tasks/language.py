@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnkit.data.corpus import Corpus, read_corpus, spoken
+from rnnkit.data.corpus import Corpus, read_corpus, spoken, wrapping
 from rnnkit.data.vocabulary import BLOCK, BLOCK_BYTES
 from rnnkit.errors import DataError
 from rnnkit.job import Batch, Plan
@@ -205,7 +205,9 @@ def prepare(source: Source, options: TrainOptions, reading: Reading | None = Non
 
 def _read(source: Source, options: TrainOptions, reading: Reading | None) -> Corpus:
     part = None if reading is None else lambda done, whole: reading(done // 3, whole)
-    return read_corpus(source, options.encoding, strip=options.strip_frontmatter, reading=part)
+    corpus = read_corpus(source, options.encoding, strip=options.strip_frontmatter, reading=part)
+    corpus.notices += wrapping(corpus, options.strip_frontmatter)
+    return corpus
 
 
 def _job(corpus: Corpus, options: TrainOptions, reading: Reading | None) -> LanguageJob:

@@ -14,7 +14,7 @@ from rnnkit.data.corpus import Corpus, divide
 from rnnkit.data.spool import Spool
 from rnnkit.data.vocabulary import Vocabulary
 from rnnkit.errors import DataError, UsageError
-from rnnkit.tasks.language_score import GRAM, JUDGED, PIECES, SELECTED, WARM, Window, piece_shape, side_by_side
+from rnnkit.tasks.language_score import GRAM, JUDGED, PIECES, SELECTED, Window, in_pieces, side_by_side
 from rnnkit.tasks.options import TrainOptions
 
 PIECE = 5000
@@ -183,18 +183,10 @@ def encode(text: Spool, cut: Cut, vocabulary: Vocabulary, told: Told) -> Encoded
         pairs = list(zip(pieces, select, strict=True))
         tail = _last([part for pair in pairs for part in pair], GRAM + 1)
     else:
-        pairs = _pairs(vocabulary.encode("\n"), np.concatenate(select))
+        pairs = in_pieces(vocabulary.encode("\n"), np.concatenate(select))
         tail = _last([*pieces, *select], GRAM + 1)
     ids = {"fit": fit, "select": np.concatenate(select), "judge": judge}
     return Encoded(ids, tail, side_by_side(pairs))
-
-
-def _pairs(before: np.ndarray, ids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Ids after those ``before`` in as many pieces as make sense, each with what comes before it."""
-    stream, first = np.concatenate([before, ids]), len(before)
-    _, many = piece_shape(len(ids))
-    edges = [first + round(len(ids) * i / many) for i in range(many + 1)]
-    return [(stream[max(0, a - 1 - WARM) : a], stream[a:b]) for a, b in pairwise(edges)]
 
 
 def _last(parts: list[np.ndarray], most: int) -> np.ndarray:

@@ -64,12 +64,16 @@ def token_nats(network: Network, window: Window, vocabulary: int) -> np.ndarray:
 
 def text_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabulary: int) -> np.ndarray:
     """Nats of each of ``ids [n]`` after the tokens ``before``, read in as many pieces as make sense."""
+    return token_nats(network, side_by_side(in_pieces(before, ids)), vocabulary)
+
+
+def in_pieces(before: np.ndarray, ids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """``ids [n]`` in as many pieces as make sense, each with what comes before it, the first after ``before``."""
     stream = np.concatenate([before[-1 - WARM :], ids])
     first = len(stream) - len(ids)
     _, count = piece_shape(len(ids))
     edges = [first + round(len(ids) * i / count) for i in range(count + 1)]
-    pairs = [(stream[max(0, a - 1 - WARM) : a], stream[a:b]) for a, b in pairwise(edges)]
-    return token_nats(network, side_by_side(pairs), vocabulary)
+    return [(stream[max(0, a - 1 - WARM) : a], stream[a:b]) for a, b in pairwise(edges)]
 
 
 def stepwise_nats(network: Network, before: np.ndarray, ids: np.ndarray, vocabulary: int) -> float:
